@@ -1,0 +1,15 @@
+"""Every public name of the workbench and where it lives: the index to read first.
+
+Names are resolved on use, so importing this file costs nothing. Only ``cli`` and notebooks look names up;
+everything else receives objects.
+"""
+
+from neurovis.core.registry import Registry
+
+datasets = Registry("dataset", {})
+
+features = Registry("feature space", {})
+
+encoders = Registry("encoder", {})
+
+metrics = Registry("metric", {})
