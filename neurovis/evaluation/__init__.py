@@ -1,0 +1,1 @@
+"""Benchmarks, significance, studies of published data, and the bridge to Brain-Score."""
