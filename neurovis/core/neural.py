@@ -104,7 +104,8 @@ def check_neural_data(data: NeuralData, *, rows: str | None = None) -> NeuralDat
         for name in names:
             if name not in data.coords or data.coords[name].dims != (dim,):
                 raise ValueError(
-                    f"data must have a coordinate {name!r} along {dim!r}, got {sorted(map(str, data.coords))}; "
+                    f"data must have a coordinate {name!r} along {dim!r}, got "
+                    f"{sorted(map(str, data.coords))}; "
                     f"assign it with data.assign_coords({name}=({dim!r}, values))."
                 )
     unique = ["neuroid_id"] + (["stimulus_id"] if have == "stimulus" else [])

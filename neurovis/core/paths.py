@@ -14,7 +14,7 @@ def find_data_root(root: str | Path | None = None) -> Path:
 
 
 def find_cache_root(root: str | Path | None = None) -> Path:
-    """Folder of derived, content-addressed files: ``root``, then ``NEUROVIS_CACHE``, then the user's cache."""
+    """Folder of content-addressed files: ``root``, then ``NEUROVIS_CACHE``, then the user's cache."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neurovis"
     return Path(root or os.environ.get("NEUROVIS_CACHE") or default)
 

@@ -86,7 +86,7 @@ class StimulusSet:
         """
         if stimulus_id not in self.table.index:
             raise KeyError(f"stimulus_id {stimulus_id!r} is not in stimulus set {self.name!r}")
-        return self.root / str(self.table.at[stimulus_id, "path"])
+        return self.root / str(self.table.loc[stimulus_id, "path"])
 
     def load(self, stimulus_id: str) -> NDArray[np.uint8]:
         """Pixels of one stimulus.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise FileNotFoundError(f"nothing was written to {temporary.name}; the writer made no output")
         if temporary.is_dir() and path.is_dir():
             # A folder cannot be replaced in one step: move the old one aside first.
-            os.replace(path, holder / "replaced")
-        os.replace(temporary, path)
+            path.replace(holder / "replaced")
+        temporary.replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
