@@ -1,0 +1,327 @@
+"""NIfTI volumes: a 4-D run and a mask to a (scans, voxels) matrix and back, with the repetition time in s.
+
+A run is read in blocks of scans, so that no more is held than the masked matrix and one block. Trap that
+the reader knows: the fourth zoom of a header is often in milliseconds while the unit field says seconds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurovis.core import check_array, check_option, import_optional
+from neurovis.io.atomic import atomic_path
+
+_SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
+_LONGEST_T_R = 100.0  # [s]; no scanner takes longer for one volume, so more is milliseconds
+_AFFINE_TOLERANCE = 1e-2  # [mm]
+_BLOCK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D image.
+
+    Parameters
+    ----------
+    values : array of shape (x, y, z)
+        Voxel values.
+    affine : array of shape (4, 4)
+        Voxel indices to world coordinates [mm].
+    """
+
+    values: NDArray[Any]
+    affine: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MaskedSeries:
+    """The voxels of a 4-D image that a mask selects.
+
+    Parameters
+    ----------
+    values : array of shape (n_scans, n_voxels)
+        Time series, float32, in the order of ``np.argwhere(mask)`` (C order).
+    mask : bool array of shape (x, y, z)
+        Selected voxels.
+    affine : array of shape (4, 4)
+        Voxel indices to world coordinates [mm].
+    t_r : float or None
+        Repetition time [s]; ``None`` if the header has none.
+    """
+
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    affine: NDArray[np.float64]
+    t_r: float | None
+
+    @property
+    def ijk(self) -> NDArray[np.int64]:
+        """Voxel indices, shape (n_voxels, 3)."""
+        return np.argwhere(self.mask)
+
+    @property
+    def xyz_mm(self) -> NDArray[np.float64]:
+        """Voxel centres in world coordinates, shape (n_voxels, 3) [mm]."""
+        return self.ijk @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+
+def convert_time_step(value: float, unit: str) -> float | None:
+    """Repetition time in seconds from a header's number and unit.
+
+    Parameters
+    ----------
+    value : float
+        Fourth zoom of a NIfTI header, or ``TimeStep`` of a GIFTI file.
+    unit : str
+        ``"sec"``, ``"msec"``, ``"usec"`` or ``"unknown"``.
+
+    Returns
+    -------
+    float or None
+        [s]; ``None`` if the header holds no positive number.
+
+    Notes
+    -----
+    100 "seconds" or more are taken as milliseconds: headers that say seconds and hold milliseconds are
+    common, and no scanner needs 100 s for one volume.
+    """
+    if not np.isfinite(value) or value <= 0:
+        return None
+    seconds = float(value) * _SECONDS_PER_UNIT.get(unit, 1.0)
+    return seconds / 1000 if seconds >= _LONGEST_T_R else seconds
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read a 3-D image (a 4-D image with one volume counts as 3-D).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, empty, truncated, foreign, or has another number of dimensions.
+    """
+    image = open_image(path)
+    shape = tuple(image.shape)
+    if len(shape) == 4 and shape[3] == 1:
+        shape = shape[:3]
+    if len(shape) != 3:
+        raise ValueError(f"{path} must be a 3-D image, got shape {image.shape}; read runs with read_series.")
+    with refuse_broken(path):
+        values = np.asanyarray(image.dataobj).reshape(shape)
+    return Volume(values, np.asarray(image.affine, dtype=np.float64))
+
+
+def read_masked_series(
+    path: str | Path,
+    mask: str | Path | Volume | NDArray[Any] | None = None,
+    *,
+    labels: Sequence[int] | None = None,
+    invalid: str = "raise",
+) -> MaskedSeries:
+    """Read the masked voxels of a 4-D NIfTI run.
+
+    Parameters
+    ----------
+    path : path
+        4-D image.
+    mask : path, Volume or array of shape (x, y, z), optional
+        Voxels to keep: where it is nonzero, or holds one of ``labels``. A path or a ``Volume`` is checked
+        to have the affine of the run, an array only its shape. Default: every voxel.
+    labels : sequence of int, optional
+        Values of an integer label image to keep.
+    invalid : {"raise", "drop"}
+        What to do with voxels that hold NaN or infinity at any scan.
+
+    Returns
+    -------
+    MaskedSeries
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is empty, truncated or foreign, the image is not 4-D, the mask does not fit or selects
+        nothing, or values are not finite and ``invalid="raise"``.
+    """
+    check_option("invalid", invalid, ("raise", "drop"))
+    image = open_image(path)
+    if len(image.shape) != 4:
+        raise ValueError(
+            f"{path} must be a 4-D series (x, y, z, scans), got shape {image.shape}; read single volumes "
+            "with read_volume."
+        )
+    affine = np.asarray(image.affine, dtype=np.float64)
+    selected = _select(mask, labels, image.shape[:3], affine, path)
+    values = _read_blocks(image, selected, path)
+    valid = np.isfinite(values).all(axis=0)
+    if not valid.all():
+        ijk = np.argwhere(selected)
+        if invalid == "raise":
+            raise ValueError(
+                f"{path} must be finite inside the mask, got NaN or infinity in {int((~valid).sum())} of "
+                f"{valid.size} voxels, the first at {tuple(ijk[~valid][0].tolist())}; shrink the mask or "
+                "pass invalid='drop'."
+            )
+        values = values[:, valid]
+        selected = selected.copy()
+        selected[tuple(ijk[~valid].T)] = False
+    zooms = image.header.get_zooms()
+    t_r = convert_time_step(float(zooms[3]), image.header.get_xyzt_units()[1])
+    return MaskedSeries(values, selected, affine, t_r)
+
+
+def write_volume(
+    values: NDArray[Any], path: str | Path, *, affine: NDArray[Any], t_r: float | None = None
+) -> Path:
+    """Write a 3-D or 4-D image atomically.
+
+    Parameters
+    ----------
+    values : array of shape (x, y, z[, scans])
+        Stored in their own dtype; booleans as uint8.
+    path : path
+        ``.nii`` or ``.nii.gz``.
+    affine : array of shape (4, 4)
+        Voxel indices to world coordinates [mm].
+    t_r : float, optional
+        Repetition time [s]; required for 4-D values.
+    """
+    nibabel = import_optional("nibabel", extra="fmri")
+    values = np.asarray(values)
+    if values.dtype == bool:
+        values = values.astype(np.uint8)
+    check_array("values", values, ndim=(3, 4), finite=False)
+    image = nibabel.Nifti1Image(values, np.asarray(affine, dtype=np.float64))
+    image.header.set_xyzt_units("mm", "sec")
+    if values.ndim == 4:
+        if t_r is None or t_r <= 0:
+            raise ValueError(f"t_r must be a positive number of seconds for 4-D values, got {t_r}; pass it.")
+        image.header.set_zooms((*image.header.get_zooms()[:3], t_r))
+    with atomic_path(path) as temporary:
+        image.to_filename(temporary)
+    return Path(path)
+
+
+def unmask(values: NDArray[Any], mask: NDArray[np.bool_], *, fill: float = 0.0) -> NDArray[Any]:
+    """Put masked values back on the grid.
+
+    Parameters
+    ----------
+    values : array of shape (n_voxels,) or (n_scans, n_voxels)
+        In the order of ``np.argwhere(mask)``.
+    mask : bool array of shape (x, y, z)
+        Where they belong.
+    fill : float
+        Value elsewhere.
+
+    Returns
+    -------
+    array of shape (x, y, z) or (x, y, z, n_scans)
+    """
+    values = check_array("values", values, ndim=(1, 2), finite=False)
+    n_voxels = int(np.count_nonzero(mask))
+    if values.shape[-1] != n_voxels:
+        raise ValueError(
+            f"values must have {n_voxels} voxels as the mask selects, got shape {values.shape}; pass the "
+            "mask that the values were read with."
+        )
+    grid = np.full((*mask.shape, *values.shape[:-1]), fill, dtype=values.dtype)
+    grid[np.asarray(mask, dtype=bool)] = values.T
+    return grid
+
+
+def open_image(path: str | Path) -> Any:
+    """Open a neuroimaging file lazily with nibabel, kept open for forward reading.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is empty, truncated or of another format.
+    """
+    nibabel = import_optional("nibabel", extra="fmri")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}; check the path, or fetch the file if it is a link.")
+    if path.stat().st_size == 0:
+        raise ValueError(
+            f"{path} is empty (0 bytes), as in a data set whose large files were not downloaded; fetch its "
+            "content first."
+        )
+    keep = {} if path.name.endswith(".gii") else {"keep_file_open": True}
+    with refuse_broken(path):
+        return nibabel.load(path, **keep)
+
+
+@contextmanager
+def refuse_broken(path: str | Path) -> Iterator[None]:
+    """Turn what nibabel raises on truncated or foreign files into one ValueError with the path."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        yield
+    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ExpatError) as error:
+        raise ValueError(
+            f"{path} is truncated or not an image that nibabel reads ({error}); fetch or make it again."
+        ) from error
+
+
+def _select(
+    mask: str | Path | Volume | NDArray[Any] | None,
+    labels: Sequence[int] | None,
+    shape: tuple[int, ...],
+    affine: NDArray[np.float64],
+    path: str | Path,
+) -> NDArray[np.bool_]:
+    if mask is None:
+        if labels is not None:
+            raise ValueError(
+                f"labels need a label image, got mask=None with labels {list(labels)}; pass mask."
+            )
+        return np.ones(shape, dtype=bool)
+    if isinstance(mask, str | Path):
+        mask = read_volume(mask)
+    grid = np.asarray(mask.values if isinstance(mask, Volume) else mask)
+    if grid.shape != tuple(shape):
+        raise ValueError(
+            f"mask must have the shape {tuple(shape)} of {Path(path).name}, got {grid.shape}; resample it to "
+            "the run first (nilearn.image.resample_to_img with interpolation='nearest')."
+        )
+    if isinstance(mask, Volume) and not np.allclose(mask.affine, affine, atol=_AFFINE_TOLERANCE):
+        gap = np.abs(mask.affine - affine).max()
+        raise ValueError(
+            f"mask must have the affine of {Path(path).name}, got one that differs by up to {gap:.3g} mm; "
+            "resample it to the run first (nilearn.image.resample_to_img with interpolation='nearest')."
+        )
+    selected = np.nan_to_num(grid) != 0 if labels is None else np.isin(grid, list(labels))
+    if not selected.any():
+        which = f"labels {list(labels)}" if labels is not None else "nonzero voxels"
+        raise ValueError(
+            f"mask must select at least one voxel, got none for {which}; the image holds the values "
+            f"{np.unique(grid)[:10].tolist()}."
+        )
+    return selected
+
+
+def _read_blocks(image: Any, selected: NDArray[np.bool_], path: str | Path) -> NDArray[np.float32]:
+    n_scans = int(image.shape[3])
+    n_voxels = int(selected.sum())
+    # Forward blocks: a compressed file can only be read from its start, and scaling makes float64.
+    n_block = max(1, _BLOCK_BYTES // (selected.size * 8))
+    values = np.empty((n_scans, n_voxels), dtype=np.float32)
+    with refuse_broken(path):
+        for start in range(0, n_scans, n_block):
+            block = np.asanyarray(image.dataobj[..., start : start + n_block])
+            values[start : start + n_block] = block[selected].T
+    return values
