@@ -128,7 +128,7 @@ def check_dataset_files(name: str, root: str | Path | None = None) -> list[Path]
     changed = [path for path, digest in card.files.items() if compute_file_hash(folder / path) != digest]
     if changed:
         raise ValueError(
-            f"data set {name!r} at {folder} has {len(changed)} files that differ from the SHA-256 on its card, "
+            f"data set {name!r} at {folder} has {len(changed)} files that differ from its card, "
             f"the first is {changed[0]}; get it again from {card.source}."
         )
     return [folder / path for path in card.files]
