@@ -1,0 +1,1 @@
+"""Controlled images and movies: the procedural world and the classic stimuli with physical units."""
