@@ -1,0 +1,1 @@
+"""One torch training loop, as a function, with checkpoints that a killed run resumes from."""
