@@ -137,8 +137,9 @@ def read_masked_series(
         to have the affine of the run, an array only its shape. Default: every voxel.
     labels : sequence of int, optional
         Values of an integer label image to keep.
-    invalid : {"raise", "drop"}
-        What to do with voxels that hold NaN or infinity at any scan.
+    invalid : {"raise", "drop", "keep"}
+        What to do with voxels that hold NaN or infinity at any scan: refuse the run, shrink the mask, or
+        leave them to the caller.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def read_masked_series(
         If a file is empty, truncated or foreign, the image is not 4-D, the mask does not fit or selects
         nothing, or values are not finite and ``invalid="raise"``.
     """
-    check_option("invalid", invalid, ("raise", "drop"))
+    check_option("invalid", invalid, ("raise", "drop", "keep"))
     image = open_image(path)
     if len(image.shape) != 4:
         raise ValueError(
@@ -163,7 +164,7 @@ def read_masked_series(
     selected = _select(mask, labels, image.shape[:3], affine, path)
     values = _read_blocks(image, selected, path)
     valid = np.isfinite(values).all(axis=0)
-    if not valid.all():
+    if invalid != "keep" and not valid.all():
         ijk = np.argwhere(selected)
         if invalid == "raise":
             raise ValueError(
