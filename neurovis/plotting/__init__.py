@@ -1,0 +1,47 @@
+"""Figures, each ``plot_*(values, ..., ax=None) -> Axes``, and the report; all use of matplotlib is here."""
+
+from neurovis.core import import_optional
+
+import_optional("matplotlib", extra="plot")
+
+from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars  # noqa: E402
+from neurovis.plotting.recovery import plot_intervals, plot_recovery  # noqa: E402
+from neurovis.plotting.report import build_report, read_benchmarks  # noqa: E402
+from neurovis.plotting.retinotopy import plot_receptive_fields  # noqa: E402
+from neurovis.plotting.scores import (  # noqa: E402
+    plot_confusion,
+    plot_feature_comparison,
+    plot_null_distribution,
+    plot_score_against_ceiling,
+    plot_scores_by_region,
+)
+from neurovis.plotting.sidecars import write_checks, write_figure, write_report_table  # noqa: E402
+from neurovis.plotting.stimuli import plot_stimulus_gallery  # noqa: E402
+from neurovis.plotting.style import CATEGORY_COLOURS, PALETTE, STYLE  # noqa: E402
+from neurovis.plotting.surface import plot_surface_categories, plot_surface_map  # noqa: E402
+from neurovis.plotting.timeline import plot_timeline  # noqa: E402
+
+__all__ = [
+    "CATEGORY_COLOURS",
+    "PALETTE",
+    "STYLE",
+    "build_report",
+    "plot_confusion",
+    "plot_feature_comparison",
+    "plot_intervals",
+    "plot_null_distribution",
+    "plot_rdm",
+    "plot_receptive_fields",
+    "plot_recovery",
+    "plot_rsa_bars",
+    "plot_score_against_ceiling",
+    "plot_scores_by_region",
+    "plot_stimulus_gallery",
+    "plot_surface_categories",
+    "plot_surface_map",
+    "plot_timeline",
+    "read_benchmarks",
+    "write_checks",
+    "write_figure",
+    "write_report_table",
+]
