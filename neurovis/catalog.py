@@ -10,6 +10,14 @@ datasets = Registry("dataset", {})
 
 features = Registry("feature space", {})
 
-encoders = Registry("encoder", {})
+encoders = Registry("encoder", {"ridge": "neurovis.encoding.ridge:Ridge"})
 
-metrics = Registry("metric", {})
+metrics = Registry(
+    "metric",
+    {
+        "explained_variance": "neurovis.metrics.regression:explained_variance",
+        "pearson_r": "neurovis.metrics.regression:pearson_r",
+        "r2": "neurovis.metrics.regression:r2",
+        "spearman_r": "neurovis.metrics.regression:spearman_r",
+    },
+)

@@ -1,0 +1,198 @@
+"""Ridge: a scikit-learn estimator with one cross-validated penalty per neuroid.
+
+The mathematics is in :mod:`neurovis.encoding.ridge_solvers`; this class checks, scales and keeps results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.model_selection import BaseCrossValidator, GroupKFold, check_cv
+from sklearn.utils.validation import check_is_fitted
+
+from neurovis.core import check_option
+from neurovis.encoding.ridge_solvers import Folds, solve_ridge, solve_ridge_cv
+from neurovis.metrics.regression import r2
+
+DEFAULT_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-1, 8, 19))
+
+
+class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Ridge regression whose penalty is chosen for each neuroid by cross-validation.
+
+    Parameters
+    ----------
+    alphas : float or sequence of float, optional
+        Candidate penalties, positive; a single one is used without cross-validation. By default 19 from 0.1
+        to 1e8 in half decades, which suits standardised features.
+    cv : int, splitter or iterable of (train rows, test rows)
+        Inner folds that choose the penalty. A number means contiguous, unshuffled folds, or grouped ones when
+        ``groups`` are passed to :meth:`fit`; for rows sorted by category pass
+        ``KFold(5, shuffle=True, random_state=0)``.
+    standardise : bool
+        Divide each feature by its standard deviation over the rows given to :meth:`fit`.
+    fit_intercept : bool
+        Centre features and responses on the training rows (of each inner fold).
+    method : {"auto", "primal", "dual"}
+        Which Gram matrix to decompose; all give the same result.
+    device : str
+        ``"cpu"``, or a torch device such as ``"cuda"``.
+
+    Attributes
+    ----------
+    coef_ : array of shape (n_features, n_neuroids)
+        Weights of the features as given; ``(n_features,)`` for a single response vector.
+    intercept_ : array of shape (n_neuroids,)
+        Response to features of zero.
+    alpha_ : array of shape (n_neuroids,)
+        Chosen penalty, on the scale of the standardised features.
+    cv_error_ : array of shape (n_alphas, n_neuroids) or None
+        Mean squared error on held-out rows; None if there was one candidate.
+    n_features_in_ : int
+        Number of features.
+
+    Notes
+    -----
+    The scale of a feature comes from all rows given to ``fit``, never from rows to be predicted. The inner
+    folds share it, as in a scikit-learn pipeline of a scaler and a search, so that a penalty means the same in
+    every fold and in the final fit. A constant feature gets weight 0; a constant neuroid is predicted by its
+    value.
+    """
+
+    def __init__(
+        self,
+        alphas: float | Iterable[float] | None = None,
+        *,
+        cv: int | BaseCrossValidator | Iterable[tuple[NDArray, NDArray]] = 5,
+        standardise: bool = True,
+        fit_intercept: bool = True,
+        method: str = "auto",
+        device: str = "cpu",
+    ) -> None:
+        self.alphas = alphas
+        self.cv = cv
+        self.standardise = standardise
+        self.fit_intercept = fit_intercept
+        self.method = method
+        self.device = device
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Choose the penalties and fit the weights.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_features)
+            Features. float32 is computed in float32.
+        y : array of shape (n, n_neuroids) or (n,)
+            Responses.
+        groups : array of shape (n,), optional
+            Rows of one group never fall on both sides of an inner fold: runs, or the stimulus of each trial
+            when rows are single presentations.
+
+        Returns
+        -------
+        Ridge
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite, rows differ, a penalty is not positive or there are too few rows or
+            groups for the folds.
+        """
+        check_option("method", self.method, ("auto", "primal", "dual"))
+        X, y = _validate(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
+        if len(X) < 2:
+            raise ValueError(f"X must have at least 2 rows to fit a ridge, got {len(X)} sample; add rows.")
+        responses = y[:, None] if y.ndim == 1 else y
+        scale = _compute_scale(X) if self.standardise else np.ones(X.shape[1], dtype=X.dtype)
+        scaled = X / scale if self.standardise else X
+        alphas = np.atleast_1d(
+            DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
+        )
+        options = {"fit_intercept": self.fit_intercept, "method": self.method, "device": self.device}
+        if len(alphas) == 1:
+            solution = solve_ridge(scaled, responses, alpha=alphas[0], **options)
+        else:
+            folds = _make_folds(self.cv, X, groups)
+            solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
+        single = y.ndim == 1
+        coef = solution.coef / scale[:, None]
+        self.coef_ = coef[:, 0] if single else coef
+        self.intercept_ = solution.intercept[0] if single else solution.intercept
+        self.alpha_ = solution.alpha[0] if single else solution.alpha
+        self.cv_error_ = solution.cv_error
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """Predicted responses.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_features)
+            Features in the unit of the training features.
+
+        Returns
+        -------
+        array of shape (n, n_neuroids) or (n,)
+            In the unit of the training responses.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before :meth:`fit`.
+        ValueError
+            If a value is not finite or the number of features differs.
+        """
+        check_is_fitted(self)
+        X = _validate(self, X, dtype=[np.float64, np.float32], reset=False)
+        return X @ self.coef_ + self.intercept_
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> Any:
+        """R^2 of each neuroid, never averaged.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_features)
+            Features.
+        y : array of shape (n, n_neuroids) or (n,)
+            Measured responses.
+
+        Returns
+        -------
+        array of shape (n_neuroids,), or float for a single response vector
+            :func:`neurovis.metrics.regression.r2`.
+        """
+        truth, prediction = np.asarray(y), self.predict(X)
+        if prediction.ndim == 1:
+            return float(r2(truth.reshape(-1, 1), prediction[:, None])[0])
+        return r2(truth, prediction)
+
+
+def _validate(estimator: Ridge, *arrays: Any, **options: Any) -> Any:
+    try:
+        from sklearn.utils.validation import validate_data
+    except ImportError:  # scikit-learn before 1.6, which the Brain-Score pins need
+        return estimator._validate_data(*arrays, **options)  # noqa: SLF001
+    return validate_data(estimator, *arrays, **options)
+
+
+def _compute_scale(X: NDArray) -> NDArray:
+    sd = X.std(axis=0, dtype=np.float64)
+    constant = sd <= 10 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
+    return np.where(constant, 1.0, sd).astype(X.dtype)
+
+
+def _make_folds(cv: Any, X: NDArray, groups: ArrayLike | None) -> Folds:
+    if isinstance(cv, int) and not isinstance(cv, bool):
+        n_units = len(X) if groups is None else len(np.unique(np.asarray(groups)))
+        if not 2 <= cv <= n_units:
+            unit = "rows" if groups is None else "groups"
+            raise ValueError(f"cv must be between 2 and the {n_units} {unit}, got {cv}; pass fewer folds.")
+        if groups is not None:
+            cv = GroupKFold(cv)
+    return list(check_cv(cv).split(X, groups=groups))

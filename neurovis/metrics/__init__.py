@@ -1,0 +1,1 @@
+"""Functions on arrays: scores per neuroid, noise ceilings, dissimilarity matrices and significance."""
