@@ -10,11 +10,12 @@ from neurovis.io.netcdf import (
     write_neural_data,
     write_score,
 )
-from neurovis.io.stimuli import read_stimulus_set, write_stimulus_table
+from neurovis.io.stimuli import gather_stimulus_sets, read_stimulus_set, write_stimulus_table
 from neurovis.io.tables import read_json, read_table, write_json, write_table
 
 __all__ = [
     "atomic_path",
+    "gather_stimulus_sets",
     "read_features",
     "read_json",
     "read_neural_data",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from neurovis.core import StimulusSet
 from neurovis.io.tables import read_json, read_table, write_json, write_table
@@ -55,3 +58,52 @@ def read_stimulus_set(folder: str | Path) -> StimulusSet:
         )
     height, width = record["size_dva"]
     return StimulusSet(record["name"], table, folder, (height, width), record["fps"])
+
+
+def gather_stimulus_sets(
+    sets: Sequence[StimulusSet],
+    folder: str | Path,
+    *,
+    name: str,
+    provenance: Mapping[str, Any] | None = None,
+) -> StimulusSet:
+    """Copy the files of one or several sets into one folder, so that a result stands on its own.
+
+    Parameters
+    ----------
+    sets : sequence of StimulusSet
+        Of one size and frame rate; an id that occurs in several sets is taken from the first.
+    folder : path
+        Receives ``files/`` and the description.
+    name : str
+        Name of the gathered set.
+    provenance : mapping, optional
+        Stored in ``stimuli.json``.
+
+    Raises
+    ------
+    ValueError
+        If there is no set, or sizes or frame rates differ.
+    """
+    folder = Path(folder)
+    shapes = {(stimuli.size_dva, stimuli.fps) for stimuli in sets}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"sets must share one size_dva and fps, got {sorted(map(str, shapes)) or 'no set'}; "
+            "gather sets of one experiment only."
+        )
+    rows: dict[str, dict[str, Any]] = {}
+    for number, stimuli in enumerate(sets):
+        for stimulus_id, row in stimuli.table.iterrows():
+            if stimulus_id in rows:
+                continue
+            source = stimuli.path(str(stimulus_id))
+            target = Path("files") / str(number) / source.name
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / target)
+            rows[str(stimulus_id)] = {**row.to_dict(), "path": target.as_posix()}
+    (size_dva, fps), *_ = shapes
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    gathered = StimulusSet(name, table, folder, size_dva, fps)
+    write_stimulus_table(gathered, provenance=provenance)
+    return gathered

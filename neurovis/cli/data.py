@@ -1,0 +1,67 @@
+"""Published data sets: list them, and bring one into the form that every later step reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+NAME = "data"
+app = typer.Typer(help="Published data sets.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_datasets() -> None:
+    """List the data sets in the catalog with the question that each answers."""
+    from neurovis import catalog
+    from neurovis.datasets.cards import read_card
+
+    for name in catalog.datasets:
+        answers = "seeds alone; no files" if name == "simulated" else read_card(name).answers
+        typer.echo(f"{name:<22} {answers}")
+
+
+@app.command("check")
+def check(dataset: str, root: Path | None = typer.Option(None, help="Folder above the data set.")) -> None:
+    """Compare every file of a data set with the SHA-256 on its card."""
+    from neurovis.datasets.cards import check_dataset_files
+
+    files = check_dataset_files(dataset, root)
+    typer.echo(f"{dataset}: {len(files)} files are as published")
+
+
+@app.command("stimuli")
+def gather_stimuli(
+    dataset: str = typer.Option(..., help="Catalog name."),
+    subjects: str = typer.Option(..., help="Comma-separated subjects whose stimuli are gathered."),
+    out: Path = typer.Option(..., help="Folder of the stimulus set."),
+    root: Path | None = typer.Option(None, help="Folder above the data set."),
+) -> None:
+    """Write the stimuli of a data set as one folder."""
+    from neurovis import catalog
+    from neurovis.core import make_provenance
+    from neurovis.io import gather_stimulus_sets
+
+    load = catalog.datasets.load(dataset)
+    sets = [load(subject=subject, root=root)[0] for subject in subjects.split(",")]
+    record = make_provenance("data stimuli", {"dataset": dataset, "subjects": subjects})
+    stimuli = gather_stimulus_sets(sets, out, name=dataset, provenance=record)
+    typer.echo(f"{len(stimuli)} stimuli in {out}")
+
+
+@app.command("load")
+def load_responses(
+    dataset: str = typer.Option(..., help="Catalog name."),
+    subject: str = typer.Option(..., help="Subject or session."),
+    out: Path = typer.Option(..., help="netCDF file of the responses."),
+    root: Path | None = typer.Option(None, help="Folder above the data set."),
+) -> None:
+    """Write the responses of one subject as NeuralData."""
+    from neurovis import catalog
+    from neurovis.core import make_provenance
+    from neurovis.io import write_neural_data
+
+    _, responses = catalog.datasets.load(dataset)(subject=subject, root=root)
+    record = make_provenance("data load", {"dataset": dataset, "subject": subject})
+    write_neural_data(responses, out, provenance=record)
+    typer.echo(f"{responses.shape[0]} rows x {responses.shape[1]} neuroids in {out}")
