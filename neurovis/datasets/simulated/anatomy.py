@@ -71,7 +71,7 @@ class _Patch:
 _PATCHES = (
     _Patch("hMT", (46.0, -73.0, 2.0), 17.0, 15.0),
     _Patch("OFA", (40.0, -78.0, -12.0), 14.0, 14.0, left_scale=0.85),
-    _Patch("FFA", (40.0, -52.0, -20.0), 23.0, 18.0, left_scale=0.85),
+    _Patch("FFA", (40.0, -52.0, -20.0), 24.0, 20.0, left_scale=0.7),
     _Patch("EBA", (46.0, -78.0, 13.0), 19.0, 19.0),
     _Patch("FBA", (41.0, -34.0, -25.0), 15.0, 15.0, left_scale=0.9),
     _Patch("OPA", (33.0, -84.0, 20.0), 18.0, 18.0),
@@ -270,7 +270,7 @@ def _make_patches(hemisphere: str, rng: np.random.Generator) -> pd.DataFrame:
     shift = rng.normal(0.0, 0.02, size=3)
     for patch in _PATCHES:
         scale = np.exp(rng.normal(0.0, 0.08)) * (patch.left_scale if hemisphere == "left" else 1.0)
-        centre = _find_on_sphere(hemisphere, patch.centre) + shift + rng.normal(0.0, 0.012, size=3)
+        centre = _find_on_sphere(hemisphere, patch.centre) + shift + rng.normal(0.0, 0.008, size=3)
         along, across = _project(sphere[hemisphere], centre / np.linalg.norm(centre), anterior)
         mixture = rng.uniform(0.35, 0.65)
         depth = np.hypot(along / (patch.along * scale), across / (patch.across * scale))

@@ -41,7 +41,7 @@ ORIENTATION_CONCENTRATION = 2.0
 FREQUENCY_BANDWIDTH_OCTAVES = 0.5
 UNTUNED_SHARE = 0.15
 SURROUND = 2.0
-SEMI_SATURATION = 0.05
+SEMI_SATURATION = 0.015
 
 
 def prepare_images(images: NDArray | Tensor, *, size_dva: tuple[float, float]) -> Tensor:
@@ -92,8 +92,10 @@ def place_in_field(pixels: Tensor, *, size_dva: tuple[float, float]) -> Tensor:
     torch = import_optional("torch", extra="torch")
     height, width = (max(1, round(side * PX_PER_DVA)) for side in size_dva)
     if tuple(pixels.shape[-2:]) != (height, width):
+        # Averages of whole pixels where there are enough of them, so that only the size in degrees matters.
+        shrinks = pixels.shape[-2] >= height and pixels.shape[-1] >= width
         pixels = torch.nn.functional.interpolate(
-            pixels, size=(height, width), mode="bilinear", antialias=True, align_corners=False
+            pixels, size=(height, width), mode="area" if shrinks else "bilinear"
         )
     if (height, width) != (FIELD_PX, FIELD_PX):
         top, left = (FIELD_PX - height) // 2, (FIELD_PX - width) // 2
@@ -104,7 +106,7 @@ def place_in_field(pixels: Tensor, *, size_dva: tuple[float, float]) -> Tensor:
 
 
 def compute_luminance(pixels: Tensor) -> Tensor:
-    """Luma (ITU-R BT.601 weights) around mid-grey, (n, 3, h, w) to (n, h, w), fading at the field's border."""
+    """Luma (BT.601 weights) minus mid-grey, (n, 3, h, w) to (n, h, w), fading at the border of the field."""
     torch = import_optional("torch", extra="torch")
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     luminance = (pixels * weights).sum(1) - _GREY
@@ -122,7 +124,7 @@ def _make_filters() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
     centres = (np.arange(GRID) + 0.5) / GRID * FIELD_DVA
     for frequency in FREQUENCIES_CPD:
         width = _RELATIVE_BANDWIDTH * frequency
-        half = max(12, int(np.ceil(3.0 * width * _PADDED_DVA)))
+        half = max(18, int(np.ceil(3.0 * width * _PADDED_DVA)))
         offsets = np.arange(-half, half)
         rows, columns, weights = [], [], []
         for orientation in np.deg2rad(ORIENTATIONS_DEG):

@@ -6,19 +6,15 @@ under ``models/simulated-cortex-evidence`` and never offered as a feature space.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from neurovis.core import find_model, import_optional, make_rng
-from neurovis.datasets.simulated.early import FIELD_PX
-from neurovis.io import atomic_path, read_json, write_json
+from neurovis.core import compute_file_hash, find_model, import_optional
+from neurovis.io import read_json
+from neurovis.training.checkpoints import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,10 +36,10 @@ CATEGORY_OF_SUBTYPE: Mapping[str, str] = MappingProxyType(
     {subtype: category for category, pair in SUBTYPES_OF_CATEGORY.items() for subtype in pair}
 )
 EVIDENCE_GRID = 16
-_CHANNELS = (24, 32, 48, 48, 48)
+EVIDENCE_CHANNELS = (24, 32, 48, 48, 48)
 
 
-def make_evidence_network(channels: tuple[int, ...] = _CHANNELS) -> nn.Module:
+def make_evidence_network(channels: tuple[int, ...] = EVIDENCE_CHANNELS) -> nn.Module:
     """Untrained network: pixels (n, 3, 64, 64) in [0, 1] to logits (n, 12, 16, 16).
 
     Two strided convolutions, then dilated ones whose receptive field covers the image; group
@@ -107,18 +103,17 @@ def load_evidence_network(folder: str | Path | None = None) -> nn.Module:
     ValueError
         If the weights are not those that the description names.
     """
-    safetensors = import_optional("safetensors.torch", extra="torch")
     folder = Path(folder) if folder is not None else find_model(MODEL_NAME)
     config = read_json(folder / "config.json")
-    weights = (folder / "weights.safetensors").read_bytes()
-    found = hashlib.sha256(weights).hexdigest()
+    tensors, _ = read_tensors(folder / "weights.safetensors")
+    found = compute_file_hash(folder / "weights.safetensors")
     if found != config["sha256"]:
         raise ValueError(
             f"{folder / 'weights.safetensors'} must have sha256 {config['sha256'][:12]}..., got "
             f"{found[:12]}...; restore the file or train again with train_evidence_network."
         )
     network = make_evidence_network(tuple(config["channels"]))
-    network.load_state_dict(safetensors.load(weights))
+    network.load_state_dict(tensors)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network.eval()

@@ -82,7 +82,8 @@ def compute_motion_maps(luminance: Tensor, *, fps: float) -> Tensor:
             # A pattern that moves with velocity v has its energy at ft = -(fx vx + fy vy).
             temporal = torch.exp(-0.5 * ((ft + speed * along) / _TEMPORAL_BANDWIDTH_HZ) ** 2)
             energy.append(_pool(torch.fft.ifftn(spectrum * (spatial * temporal))).mean(0))
-    return torch.stack(energy).view(*channels, len(SPEEDS_DPS), -1).sum(0).flatten(0, 1)
+    maps = torch.cat(energy).view(*channels, len(SPEEDS_DPS), -1)
+    return maps.sum(0).flatten(0, 1)
 
 
 def _make_spatial_filters() -> list[tuple[Tensor, Tensor]]:
@@ -121,7 +122,7 @@ def make_motion_tuning(table: pd.DataFrame) -> NDArray:
     opposite = np.exp(DIRECTION_CONCENTRATION * (-np.cos(angle) - 1))
     octaves = np.log2(np.array(SPEEDS_DPS)[None, :] / table["speed_dps"].to_numpy()[:, None])
     speed = np.exp(-0.5 * (octaves / SPEED_BANDWIDTH_OCTAVES) ** 2)
-    tuning = (same - 0.7 * opposite)[:, :, None] * speed[:, None, :]
+    tuning = (same - 0.95 * opposite)[:, :, None] * speed[:, None, :]
     tuning /= np.abs(tuning).sum(axis=(1, 2), keepdims=True)
     return tuning.reshape(len(table), -1).astype(np.float32)
 

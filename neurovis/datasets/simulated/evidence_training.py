@@ -1,0 +1,194 @@
+"""Training of the category evidence network on the masks of the stimulus world: one function, one command.
+
+``python -c "from neurovis.datasets.simulated.evidence_training import train_evidence_network as train;
+train('models/simulated-cortex-evidence')"`` makes the shipped weights again.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from neurovis.core import compute_file_hash, import_optional
+from neurovis.datasets.simulated.early import FIELD_DVA, FIELD_PX, prepare_images
+from neurovis.datasets.simulated.evidence import (
+    EVIDENCE_CHANNELS,
+    EVIDENCE_GRID,
+    MODEL_NAME,
+    SUBTYPES,
+    compute_evidence,
+    make_evidence_network,
+)
+from neurovis.io import atomic_path, write_json
+from neurovis.training.checkpoints import write_tensors
+from neurovis.training.loop import ArrayBatches, train
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TRAINING_SEED = 71_001
+TEST_SEED = 71_002
+"""Seeds of the scenes; stimulus sets of experiments use others, so no scene is shown to both."""
+
+_BATCH_SIZE = 32
+_LEARNING_RATE = 4e-3
+
+
+def train_evidence_network(
+    folder: str | Path, *, n_images: int = 5000, n_test: int = 500, n_epochs: int = 8, seed: int = 0
+) -> dict[str, Any]:
+    """Train the network, measure it on unseen scenes and write its folder.
+
+    Parameters
+    ----------
+    folder : path
+        Receives ``weights.safetensors``, ``config.json`` (read by ``load_evidence_network``) and the model
+        card ``README.md``.
+    n_images, n_test : int
+        Scenes to train on and to measure on.
+    n_epochs : int
+        Passes over the training scenes.
+    seed : int
+        Seed of initial weights and order; the scenes have seeds of their own.
+
+    Returns
+    -------
+    dict
+        Measured quality by subtype: ``auc`` (present against absent, by summed evidence) and ``area_r``
+        (correlation of summed evidence with the visible area).
+    """
+    torch = import_optional("torch", extra="torch")
+    images, shares = make_training_scenes(n_images, seed=TRAINING_SEED)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make_evidence_network(EVIDENCE_CHANNELS)
+    pixels, targets = prepare_images(images, size_dva=(FIELD_DVA, FIELD_DVA)), torch.from_numpy(shares)
+    result = train(
+        network,
+        ArrayBatches((pixels, targets), _BATCH_SIZE, seed),
+        _compute_loss,
+        n_epochs=n_epochs,
+        seed=seed,
+        learning_rate=_LEARNING_RATE,
+        weight_decay=1e-3,
+    )
+    quality = measure_evidence(network, *make_training_scenes(n_test, seed=TEST_SEED))
+
+    folder = Path(folder)
+    weights = write_tensors(network.state_dict(), folder / "weights.safetensors")
+    config = {
+        "name": MODEL_NAME,
+        "channels": list(EVIDENCE_CHANNELS),
+        "subtypes": list(SUBTYPES),
+        "input_px": [FIELD_PX, FIELD_PX],
+        "grid": EVIDENCE_GRID,
+        "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "training": {
+            "n_images": n_images,
+            "n_epochs": n_epochs,
+            "seed": seed,
+            "scene_seed": TRAINING_SEED,
+            "final_loss": result.history[-1].loss,
+            "minutes": round(sum(epoch.seconds for epoch in result.history) / 60, 1),
+        },
+        "quality": {"n_images": n_test, "scene_seed": TEST_SEED, "by_subtype": quality},
+        "sha256": compute_file_hash(weights),
+    }
+    write_json(config, folder / "config.json")
+    with atomic_path(folder / "README.md") as temporary:
+        temporary.write_text(_format_card(config, weights.stat().st_size))
+    return quality
+
+
+def make_training_scenes(n_images: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Scenes of the stimulus world and the share of each place that each subtype covers.
+
+    Returns
+    -------
+    images : array of shape (n_images, 64, 64, 3)
+    shares : array of shape (n_images, 12, 16, 16)
+        Visible pixels of the subtype in each cell of 4 x 4 pixels, 0-1.
+    """
+    from tqdm import tqdm
+
+    from neurovis.stimuli.world import make_scene
+
+    cell = FIELD_PX // EVIDENCE_GRID
+    images = np.empty((n_images, FIELD_PX, FIELD_PX, 3), dtype=np.uint8)
+    shares = np.zeros((n_images, len(SUBTYPES), EVIDENCE_GRID, EVIDENCE_GRID), dtype=np.float32)
+    for index in tqdm(range(n_images), desc="making scenes", disable=None, file=sys.stderr):
+        scene = make_scene(seed, index, size_px=FIELD_PX)
+        images[index] = scene.image
+        for thing in scene.objects:
+            covered = thing.mask.reshape(EVIDENCE_GRID, cell, EVIDENCE_GRID, cell).mean(axis=(1, 3))
+            shares[index, SUBTYPES.index(thing.subtype)] += covered
+    return images, np.minimum(shares, 1.0)
+
+
+def measure_evidence(
+    network: nn.Module, images: NDArray[np.uint8], shares: NDArray[np.float32]
+) -> dict[str, dict[str, float]]:
+    """AUC and correlation with visible area of the summed evidence, by subtype; see above."""
+    torch = import_optional("torch", extra="torch")
+    pixels = prepare_images(images, size_dva=(FIELD_DVA, FIELD_DVA))
+    with torch.no_grad():
+        estimated = torch.cat(
+            [compute_evidence(network, batch).mean(2) for batch in pixels.split(64)]
+        ).numpy()
+    area = shares.mean(axis=(2, 3))
+    quality = {}
+    for column, subtype in enumerate(SUBTYPES):
+        present = area[:, column] > 0.002
+        n_present, n_absent = int(present.sum()), int((~present).sum())
+        if not (n_present and n_absent):
+            raise ValueError(
+                f"images must show and lack every subtype, got {n_present} with {subtype!r} of "
+                f"{len(images)}; measure on more scenes."
+            )
+        ranks = rankdata(estimated[:, column])[present].sum()
+        auc = (ranks - n_present * (n_present + 1) / 2) / (n_present * n_absent)
+        r = np.corrcoef(estimated[:, column], area[:, column])[0, 1]
+        quality[subtype] = {"auc": round(float(auc), 4), "area_r": round(float(r), 4)}
+    return quality
+
+
+def _compute_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    torch = import_optional("torch", extra="torch")
+    pixels, targets = batch
+    logits = network(2.0 * pixels - 1.0)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets) * len(SUBTYPES)
+
+
+def _format_card(config: dict[str, Any], n_bytes: int) -> str:
+    training, quality = config["training"], config["quality"]
+    rows = "\n".join(
+        f"| {subtype} | {values['auc']:.3f} | {values['area_r']:.3f} |"
+        for subtype, values in quality["by_subtype"].items()
+    )
+    return f"""# {config["name"]}
+
+The truth of the category regions of the simulated cortex: a small convolutional network that marks where in
+an image each of twelve subtypes is seen. It belongs to the simulated brain and is never a feature space.
+
+- **Architecture**: `neurovis.datasets.simulated.evidence.make_evidence_network`, {config["n_parameters"]}
+  parameters, {n_bytes / 1024:.0f} KiB; input 64 x 64 RGB in [0, 1], output 12 maps of 16 x 16.
+- **Data**: {training["n_images"]} scenes of `neurovis.stimuli.world` with seed {training["scene_seed"]} and
+  their exact masks; no photograph and no person's data. Scenes of experiments have other seeds.
+- **Command**: `python -c "from neurovis.datasets.simulated.evidence_training import train_evidence_network as
+  train; train('models/{config["name"]}')"`, seed {training["seed"]}, {training["n_epochs"]} epochs,
+  {training["minutes"]} minutes on one core.
+- **Licence**: BSD-3-Clause, as the rest of neurovis.
+- **sha256** of `weights.safetensors`: `{config["sha256"]}`
+
+Measured on {quality["n_images"]} scenes with seed {quality["scene_seed"]}: AUC of the summed evidence for
+present against absent, and its correlation with the visible area.
+
+| subtype | AUC | r with area |
+|---|---|---|
+{rows}
+"""
