@@ -124,7 +124,9 @@ def compute_v4_compact(network: CompactV4, images: NDArray[np.uint8], *, batch_s
     -------
     array of shape (n,)
     """
-    images = check_array("images", images, shape=(None, SIDE_PX, SIDE_PX, 3), remedy="resize to 112 x 112 RGB")
+    images = check_array(
+        "images", images, shape=(None, SIDE_PX, SIDE_PX, 3), remedy="resize to 112 x 112 RGB"
+    )
     outputs = []
     with torch.no_grad():
         for start in range(0, len(images), batch_size):
