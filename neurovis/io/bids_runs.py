@@ -147,7 +147,8 @@ def read_events(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Sorted by ``onset`` [s]; ``duration`` [s] and the file's other columns.
+        Sorted by ``onset`` [s]; ``duration`` [s] and the file's other columns as text, so that labels
+        such as ``"007"`` stay what they are.
 
     Raises
     ------
@@ -156,7 +157,7 @@ def read_events(path: str | Path) -> pd.DataFrame:
     ValueError
         If the table is empty, or an onset or duration is not a number or a duration is negative.
     """
-    events = read_table(path, required=("onset", "duration"))
+    events = read_table(path, required=("onset", "duration"), dtype=str)
     if events.empty:
         raise ValueError(f"{path} must hold at least one event, got none; restore the file.")
     for column in ("onset", "duration"):

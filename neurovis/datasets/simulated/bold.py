@@ -14,16 +14,18 @@ high-pass and motion is linear in the six rigid-body parameters, so a good analy
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal, sparse
 
-from neurovis.core import make_rng
+from neurovis.core import check_option, make_rng
 from neurovis.datasets.simulated.betas import GAIN_SD, SMOOTH_SHARE, make_noise_smoothing
 from neurovis.datasets.simulated.subject import SimulatedSubject
 from neurovis.datasets.single_trial import (
+    METHODS,
     TrialGlm,
     compute_trial_weights,
     make_frame_times,
@@ -78,7 +80,7 @@ class Acquisition:
     def __post_init__(self) -> None:
         if min(self.t_r, self.duration_s) <= 0 or self.spacing_s - 2 * self.jitter_s < self.duration_s:
             raise ValueError(
-                f"t_r and duration_s must be positive and spacing_s - 2 jitter_s at least duration_s, got t_r "
+                f"t_r and duration_s must be positive, spacing_s - 2 jitter_s at least duration_s, got t_r "
                 f"{self.t_r}, duration_s {self.duration_s}, spacing_s {self.spacing_s}, jitter_s "
                 f"{self.jitter_s}; lengthen the spacing."
             )
@@ -88,7 +90,7 @@ class Acquisition:
             or min(self.noise, self.drift, self.motion) < 0
         ):
             raise ValueError(
-                f"blank_share must lie in [0, 1), ar1 in (-1, 1) and noise, drift, motion must not be negative, "
+                f"blank_share must lie in [0, 1), ar1 in (-1, 1) and noise, drift, motion from 0 on, "
                 f"got {self.blank_share}, {self.ar1}, {self.noise}, {self.drift}, {self.motion}."
             )
 
@@ -145,9 +147,9 @@ def make_run_designs(
         onsets = acquisition.lead_in_s + places + acquisition.jitter_s * rng.uniform(-1, 1, n_trials)
         end = onsets[-1] + acquisition.duration_s + acquisition.tail_s
         n_scans = int(np.ceil(end / acquisition.t_r))
-        trials = trials.assign(onset=onsets.round(3), duration=acquisition.duration_s).reset_index(drop=True)
+        timed = trials.assign(onset=onsets.round(3), duration=acquisition.duration_s).reset_index(drop=True)
         frame_times = make_frame_times(n_scans, acquisition.t_r)
-        designs.append(RunDesign(trials, frame_times, _simulate_motion(n_scans, rng)))
+        designs.append(RunDesign(timed, frame_times, _simulate_motion(n_scans, rng)))
     return designs
 
 
@@ -212,6 +214,35 @@ def compute_noise_gain(
         mixing = weights @ trials
         leak.append((mixing**2).sum(axis=1) - np.diag(mixing) ** 2)
     return float(np.sqrt(np.concatenate(noise).mean())), float(np.sqrt(max(np.concatenate(leak).mean(), 0.0)))
+
+
+def compute_beta_noise_sd(
+    truth_parameters: dict[str, Any], subject: SimulatedSubject, *, method: str, signal_sd: NDArray
+) -> NDArray:
+    """Noise of one trial's beta [percent] as a GLM of the written runs has it.
+
+    Parameters
+    ----------
+    parameters : mapping
+        ``parameters`` of the subject's :class:`SimulatedTruth`.
+    subject : SimulatedSubject
+        Of that truth.
+    method : {"lsa", "lss"}
+        Estimator of the betas.
+    signal_sd : array of shape (n_vertices,)
+        Standard deviation of the noise-free responses over the shown stimuli [percent].
+
+    Returns
+    -------
+    array of shape (n_vertices,)
+        For ``noise_sd`` of :func:`compute_analytic_ceiling`. LSA of data with ``noise=1`` gives the
+        subject's own ``noise_sd``; LSS adds the neighbours' leak and has less of the noise.
+    """
+    check_option("method", method, METHODS)
+    noise = parameters["beta_noise"]
+    level = parameters["acquisition"]["noise"] * noise[method]["gain"] / noise["lsa"]["gain"]
+    own = level * subject.table["noise_sd"].to_numpy()
+    return np.sqrt(own**2 + (noise[method]["leak"] * np.asarray(signal_sd)) ** 2)
 
 
 def simulate_run(
