@@ -58,9 +58,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Notes
     -----
     The scale of a feature comes from all rows given to ``fit``, never from rows to be predicted. The inner
-    folds share it, as in a scikit-learn pipeline of a scaler and a search, so that a penalty means the same in
-    every fold and in the final fit. A constant feature gets weight 0; a constant neuroid is predicted by its
-    value.
+    folds share it, as in a scikit-learn pipeline of a scaler and a search, so that a penalty means the same
+    in every fold and in the final fit. A constant feature gets weight 0; a constant neuroid is predicted by
+    its value.
     """
 
     def __init__(

@@ -1,0 +1,222 @@
+"""Representational dissimilarity matrices (RDMs) and how alike two of them are.
+
+An RDM is kept as the vector of its upper triangle, ``n (n - 1) / 2`` pairs in the order of
+:func:`scipy.spatial.distance.pdist`; ``scipy.spatial.distance.squareform`` turns it into a matrix and back.
+Inference over stimuli and subjects is in :mod:`neurovis.metrics.rsa`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kendalltau, rankdata
+
+from neurovis.core import check_array, check_option
+from neurovis.metrics.regression import standardise_columns
+
+DISTANCES = ("correlation", "cosine", "euclidean", "squared_euclidean")
+COMPARISONS = ("pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine")
+
+
+def compute_rdm(patterns: ArrayLike, *, distance: str = "correlation") -> NDArray[np.float64]:
+    """Dissimilarity of every pair of response patterns.
+
+    Parameters
+    ----------
+    patterns : array of shape (n_stimuli, n_neuroids)
+        Responses or features; finite, at least two stimuli.
+    distance : {"correlation", "cosine", "euclidean", "squared_euclidean"}
+        1 - Pearson r over neuroids (in [0, 2]), 1 - cosine (in [0, 2]), the Euclidean distance, or its square
+        divided by the number of neuroids.
+
+    Returns
+    -------
+    array of shape (n_pairs,)
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        If the distance is unknown, or undefined because a pattern is constant (correlation) or zero (cosine).
+    """
+    check_option("distance", distance, DISTANCES)
+    patterns = check_array("patterns", patterns, ndim=2, dtype=np.float64, remedy="drop incomplete neuroids")
+    if len(patterns) < 2:
+        raise ValueError(f"patterns must have at least 2 stimuli, got {len(patterns)}; add rows.")
+    pairs = np.triu_indices(len(patterns), k=1)
+    if distance in ("correlation", "cosine"):
+        unit = standardise_columns(patterns.T).T if distance == "correlation" else _scale_to_unit(patterns)
+        undefined = np.flatnonzero(~unit.any(axis=1))
+        if len(undefined):
+            what = "constant over neuroids" if distance == "correlation" else "zero"
+            raise ValueError(
+                f"patterns must vary for the {distance} distance, got {len(undefined)} {what}, the first is "
+                f"row {undefined[0]}; drop those stimuli or use distance='euclidean'."
+            )
+        return np.clip(1 - (unit @ unit.T)[pairs], 0.0, 2.0)
+    # A common mean changes no difference but costs digits in the expansion of the square.
+    centred = patterns - patterns.mean(axis=0)
+    squared = _expand_squares(centred @ centred.T)[pairs]
+    # The expansion leaves rounding of the lengths between equal patterns.
+    energy = (centred**2).sum(axis=1)
+    squared[squared < 1e-14 * (energy[pairs[0]] + energy[pairs[1]])] = 0.0
+    return np.sqrt(squared) if distance == "euclidean" else squared / patterns.shape[1]
+
+
+def compute_crossnobis(patterns: ArrayLike, *, precision: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Cross-validated squared Mahalanobis distance, whose expectation is 0 between equal patterns.
+
+    The product of the differences of two stimuli in two independent parts of the data, averaged over all
+    pairs of parts and divided by the number of neuroids (Walther et al., NeuroImage 2016, eq. 10; Nili et
+    al., PLoS Comput Biol 2014).
+
+    Parameters
+    ----------
+    patterns : array of shape (n_parts, n_stimuli, n_neuroids)
+        One pattern per stimulus from each independent part of the data (runs, repeats); at least two parts.
+    precision : array of shape (n_neuroids, n_neuroids), optional
+        Inverse of the noise covariance; the identity by default.
+
+    Returns
+    -------
+    array of shape (n_pairs,)
+        Any sign; squared units of the patterns.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two parts or stimuli, or shapes disagree.
+    """
+    patterns = check_array("patterns", patterns, ndim=3, dtype=np.float64, remedy="drop incomplete neuroids")
+    n_parts, n_stimuli, n_neuroids = patterns.shape
+    if n_parts < 2 or n_stimuli < 2:
+        raise ValueError(
+            f"patterns must have at least 2 independent parts and 2 stimuli, got {n_parts} and {n_stimuli}; "
+            "keep runs or repeats apart."
+        )
+    whitened = patterns
+    if precision is not None:
+        precision = check_array("precision", precision, shape=(n_neuroids, n_neuroids), dtype=np.float64)
+        whitened = patterns @ precision
+    # All ordered pairs of different parts: everything with everything, minus each part with itself.
+    product = patterns.sum(axis=0) @ whitened.sum(axis=0).T - np.einsum("aip,ajp->ij", patterns, whitened)
+    product /= n_parts * (n_parts - 1) * n_neuroids
+    return _expand_squares((product + product.T) / 2)[np.triu_indices(n_stimuli, k=1)]
+
+
+def compare_rdms(
+    rdms_a: ArrayLike, rdms_b: ArrayLike, *, comparison: str = "spearman_r"
+) -> NDArray[np.float64]:
+    """Similarity of every RDM of one set with every RDM of another.
+
+    Parameters
+    ----------
+    rdms_a : array of shape (n_a, n_pairs) or (n_pairs,)
+        Dissimilarities; finite, the same pairs in the same order in both sets.
+    rdms_b : array of shape (n_b, n_pairs) or (n_pairs,)
+        The other set.
+    comparison : {"pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine"}
+        ``rho_a`` is Spearman's coefficient expected under random breaking of ties (Schütt et al., eLife
+        2023); it and Kendall's tau-a do not reward models that predict ties (Nili et al. 2014).
+
+    Returns
+    -------
+    array of shape (n_a, n_b)
+        In [-1, 1]; 0 where an RDM is constant (or zero, for cosine).
+
+    Raises
+    ------
+    ValueError
+        If the comparison is unknown, pairs differ in number or are fewer than two.
+    """
+    check_option("comparison", comparison, COMPARISONS)
+    a, b = check_rdms("rdms_a", rdms_a), check_rdms("rdms_b", rdms_b)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(
+            f"rdms_b must have the {a.shape[1]} pairs of rdms_a, got {b.shape[1]}; "
+            "compute both on the same stimuli in the same order."
+        )
+    if comparison == "kendall_tau_a":
+        return np.array([[_kendall_tau_a(one, other) for other in b] for one in a])
+    normal_a, normal_b = (normalise_rdms(rdms, comparison=comparison) for rdms in (a, b))
+    if comparison == "spearman_r":
+        normal_a, normal_b = standardise_columns(normal_a.T).T, standardise_columns(normal_b.T).T
+    product = normal_a @ normal_b.T
+    if comparison == "rho_a":
+        n = a.shape[1]
+        return (product - n * (n + 1) ** 2 / 4) * 12 / (n**3 - n)
+    return np.clip(product, -1.0, 1.0)
+
+
+def normalise_rdms(rdms: ArrayLike, *, comparison: str) -> NDArray[np.float64]:
+    """RDMs in the space where the mean over subjects predicts each of them best under a comparison.
+
+    Parameters
+    ----------
+    rdms : array of shape (n, n_pairs)
+        Dissimilarities.
+    comparison : {"pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine"}
+        Standardised for Pearson, of unit length for cosine, otherwise ranks.
+
+    Returns
+    -------
+    array of shape (n, n_pairs)
+    """
+    check_option("comparison", comparison, COMPARISONS)
+    rdms = check_rdms("rdms", rdms)
+    if comparison == "pearson_r":
+        return standardise_columns(rdms.T).T
+    if comparison == "cosine":
+        return _scale_to_unit(rdms)
+    # Plain ranks, since their sums stay exact: rounding would break ties when they are ranked again.
+    return rankdata(rdms, axis=1)
+
+
+def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
+    """Return RDMs as a float64 array ``(n, n_pairs)``; one vector becomes one row.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the parameter, as the caller wrote it.
+    rdms : array of shape (n, n_pairs) or (n_pairs,)
+        What came.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite or there are fewer than three pairs.
+    """
+    rdms = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), dtype=np.float64))
+    if rdms.shape[1] < 3:
+        raise ValueError(
+            f"{parameter} must have at least 3 pairs (3 stimuli), got {rdms.shape[1]}; "
+            "pass upper triangles as from compute_rdm, not square matrices."
+        )
+    return rdms
+
+
+def _scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _expand_squares(products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``|a|^2 + |b|^2 - 2 ab`` of every pair from the matrix of inner products."""
+    own = np.diagonal(products)
+    return own[:, None] + own - 2 * products
+
+
+def _kendall_tau_a(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Concordant minus discordant pairs over all pairs, from tau-b, which divides by the untied pairs."""
+    untied = [_count_untied(values) for values in (a, b)]
+    if not all(untied):
+        return 0.0
+    n_pairs = len(a) * (len(a) - 1) / 2
+    return float(kendalltau(a, b).statistic * np.sqrt(float(untied[0]) * float(untied[1])) / n_pairs)
+
+
+def _count_untied(values: NDArray[np.float64]) -> int:
+    n = len(values)
+    _, counts = np.unique(values, return_counts=True)
+    return n * (n - 1) // 2 - int((counts * (counts - 1) // 2).sum())
