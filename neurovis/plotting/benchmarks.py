@@ -88,7 +88,11 @@ def _read_records(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(errors="replace")
     if path.suffix != ".jsonl":
         table = pd.read_csv(io.StringIO(text), sep="\t") if text.strip() else pd.DataFrame()
-        return [dict(row) for row in table.to_dict("records")] if "h:m:s" in table.columns else []
+        return (
+            [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+            if "h:m:s" in table.columns
+            else []
+        )
     records = []
     for line in text.splitlines():
         try:

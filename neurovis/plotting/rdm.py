@@ -18,6 +18,7 @@ def plot_rdm(
     rdm: ArrayLike,
     *,
     groups: Sequence[str] | NDArray | None = None,
+    order: Sequence[str] | None = None,
     label: str = "dissimilarity (1 - Pearson r)",
     vmin: float | None = None,
     vmax: float | None = None,
@@ -32,6 +33,8 @@ def plot_rdm(
         Symmetric; the diagonal is not looked at and left blank.
     groups : sequence of str, length n_stimuli, optional
         Category of each stimulus. Rows and columns are sorted by it (stably) and the blocks are named.
+    order : sequence of str, optional
+        Groups from top to bottom; by first appearance otherwise.
     label : str
         Name and unit of the dissimilarity, at the colour bar.
     vmin, vmax : float, optional
@@ -59,7 +62,11 @@ def plot_rdm(
         raise ValueError(f"groups must have one entry for each of the {n} stimuli, got {names.shape}.")
     ax = make_axes(ax, width=4.9, height=4.1)
     if names is not None:
-        kinds = list(dict.fromkeys(names.tolist()))
+        kinds = list(dict.fromkeys(names.tolist())) if order is None else list(order)
+        unknown = sorted(set(names.tolist()) - set(kinds))
+        if unknown:
+            raise ValueError(f"order must name every group, got {kinds} without {unknown}; add them.")
+        kinds = [kind for kind in kinds if kind in names]
         rank = np.array([kinds.index(name) for name in names])
         row_order = np.argsort(rank, kind="stable")
         matrix, rank = matrix[np.ix_(row_order, row_order)], rank[row_order]
@@ -80,7 +87,7 @@ def plot_rdm(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     colourbar = get_figure(ax).colorbar(image, ax=ax, label=label, fraction=0.045, pad=0.03)
-    colourbar.outline.set_visible(False)  # type: ignore[operator]
+    colourbar.outline.set_visible(False)
     ax.set_title(title)
     return ax
 
@@ -120,7 +127,7 @@ def plot_rsa_bars(
     shape = (len(models),)
     values = check_array("values", values, shape=shape, dtype=float)
     ends = check_interval(lower, upper, shape)
-    ax = make_axes(ax, width=max(3.6, 1.4 + 0.7 * len(models)), height=3.4)
+    ax = make_axes(ax, width=max(3.6, 1.4 + 0.7 * len(models)), height=3.6)
     places = np.arange(len(models))
     if ceiling is not None:
         low, high = ceiling

@@ -17,6 +17,7 @@ from neurovis.plotting.style import (
     INK,
     MUTED,
     WARNING,
+    add_group_legend,
     add_note,
     choose_colours,
     get_figure,
@@ -108,9 +109,9 @@ def plot_recovery(
     ax.set_ylabel(f"estimated {label}")
     ax.set_title(title)
     r = float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) > 0 and np.ptp(y) > 0 else float("nan")
-    add_note(ax, f"r = {r:.3f}\nmedian deviation = {np.median(y - x):+.3g}\nn = {keep.sum()}")
+    add_note(ax, f"r = {r:.3f}\nmedian deviation = {np.median(y - x):+.2g}\nn = {keep.sum()}")
     if groups is not None or tolerance is not None:
-        ax.legend(loc="upper left", markerscale=1.6)
+        add_group_legend(ax)
     return ax
 
 

@@ -134,15 +134,17 @@ def build_report(
         sections=_arrange([item for item in items if item.kind != "checks"], sections or {}),
         failures=stopped,
         steps=[] if jobs is None else summarise_benchmarks(jobs),
-        jobs=None
-        if jobs is None or jobs.empty
-        else make_html_table(jobs, units={"time": "s", "memory": "MB"}),
+        jobs=None if jobs is None or jobs.empty else _tabulate_jobs(jobs),
         details=[(name, list(_flatten(block))) for name, block in (details or {}).items()],
         next_steps=next_steps,
     )
     with atomic_path(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return out
+
+
+def _tabulate_jobs(jobs: pd.DataFrame) -> HtmlTable:
+    return make_html_table(jobs.drop(columns="ended"), units={"time": "s", "cpu_time": "s", "memory": "MB"})
 
 
 def _collect(folder: Path) -> tuple[list[_Item], list[_Failure]]:

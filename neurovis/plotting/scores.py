@@ -17,6 +17,7 @@ from neurovis.plotting.style import (
     MUTED,
     PALETTE,
     WARNING,
+    add_group_legend,
     add_note,
     choose_colours,
     get_figure,
@@ -60,7 +61,8 @@ def plot_scores_by_region(
     Returns
     -------
     Axes
-        Lines labelled ``"median"`` and ``"median ceiling"`` hold the drawn heights, in ``order``.
+        The line labelled ``"median"`` and the collection labelled ``"median ceiling"`` hold the drawn
+        heights, in ``order``.
 
     Raises
     ------
@@ -91,12 +93,13 @@ def plot_scores_by_region(
         jitter = rng.uniform(-0.13, 0.13, len(shown))
         ax.scatter(place + jitter, shown, s=3, color=ACCENT, alpha=0.35, linewidths=0, rasterized=True)
         medians.append(float(np.median(inside)))
-        tops.append(float("nan") if limit is None else float(np.nanmedian(limit[member])))
+        bounds = np.empty(0) if limit is None else limit[member & np.isfinite(limit)]
+        tops.append(float(np.median(bounds)) if bounds.size else float("nan"))
         ticks.append(f"{region}\n{member.sum()}")
     places = np.arange(len(order))
     ax.plot(places, medians, "o", ms=6, mfc="white", mec=ACCENT, mew=1.6, label="median")
     if limit is not None:
-        ax.plot(places, tops, "_", ms=22, mew=2.2, color=INK, label="median ceiling")
+        ax.hlines(tops, places - 0.3, places + 0.3, color=INK, lw=2.2, label="median ceiling", zorder=3)
     ax.axhline(0, color=MUTED, lw=0.8, zorder=0)
     ax.set_xticks(places, ticks)
     ax.set_xlim(-0.6, len(order) - 0.4)
@@ -182,7 +185,7 @@ def plot_score_against_ceiling(
         line = "" if fraction is None else f"\ndashed: {fraction:.0%} of the ceiling"
         add_note(ax, f"median score / ceiling = {ratio:.2f}\nn = {keep.sum()}{line}", corner="lower right")
     if groups is not None:
-        ax.legend(loc="upper left", markerscale=1.6)
+        add_group_legend(ax)
     return ax
 
 
@@ -242,7 +245,7 @@ def plot_feature_comparison(
     ax.set_ylabel(label)
     ax.grid(axis="y")
     ax.set_title(title)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(5, len(features) + 1), borderpad=0)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(6, len(features) + 1), borderpad=0)
     return ax
 
 
@@ -344,6 +347,6 @@ def plot_confusion(
     ax.set_ylabel("shown")
     name = "share of the presentations" if normalise else "presentations"
     colourbar = get_figure(ax).colorbar(image, ax=ax, label=name, fraction=0.045, pad=0.03)
-    colourbar.outline.set_visible(False)  # type: ignore[operator]
+    colourbar.outline.set_visible(False)
     ax.set_title(title)
     return ax

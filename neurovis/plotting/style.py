@@ -11,7 +11,9 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure, SubFigure
 
 INK = "#1f2933"
@@ -31,19 +33,21 @@ CATEGORY_COLOURS = {
     "object": "#56b4e9",
 }
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.labelsize": 9,
     "axes.linewidth": 0.8,
-    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlepad": 8,
     "axes.titlesize": 10,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.07,
     "figure.dpi": 120,
     "figure.facecolor": "white",
     "font.size": 9,
@@ -125,3 +129,12 @@ def add_note(ax: Axes, text: str, *, corner: str = "lower right") -> None:
         color=INK,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )
+
+
+def add_group_legend(ax: Axes) -> None:
+    """Legend whose marks are large and opaque however small and pale the points are."""
+    legend = ax.legend(loc="upper left")
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([26.0])
+            handle.set_alpha(1.0)

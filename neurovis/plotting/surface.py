@@ -1,4 +1,4 @@
-"""Maps on the inflated fsaverage5 surface, drawn flat: vertices are projected and shaded here.
+"""Maps on the fsaverage5 surface: inflated from several sides, or flattened, over the sulcal pattern.
 
 Vertices are numbered 0..10241 on the left and 10242..20483 on the right hemisphere. Colours are
 interpolated between vertices, triangles are painted from back to front.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -16,36 +16,33 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, TriMesh
 from matplotlib.colors import Normalize, to_rgb
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.tri import Triangulation
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import check_array, check_option, import_optional
+from neurovis.core import check_array
 from neurovis.plotting.style import INK, MUTED, choose_colours, get_figure, make_axes, styled
+from neurovis.plotting.surface_mesh import HEMISPHERES, N_HEMISPHERE, VIEWS, Panel, make_panel
 
-N_VERTICES = 20484
-_N_HEMISPHERE = N_VERTICES // 2
-_HEMISPHERES = ("left", "right")
-
-# Towards the viewer and up, in mesh coordinates (right, anterior, superior), for the left hemisphere;
-# the right one mirrors the first entry of each.
-_VIEWS = {
-    "lateral": ((-1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
-    "medial": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
-    "ventral": ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
-    "dorsal": ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0)),
-    "posterior": ((0.0, -1.0, 0.0), (0.0, 0.0, 1.0)),
-}
+N_VERTICES = 2 * N_HEMISPHERE
 DEFAULT_VIEWS = ("lateral", "medial", "ventral", "posterior")
+_GAP_MM = 9.0
+_CROP_MARGIN_MM = 18.0
+_NAME_SIZE_PT = 6.5
+_NAME_SIZE_FLAT_PT = 8.0
 
 
 @dataclass(frozen=True)
-class _Hemisphere:
-    xyz: NDArray[np.float64]  # (n_vertices, 3) [mm]
-    faces: NDArray[np.int64]  # (n_faces, 3)
-    normals: NDArray[np.float64]  # (n_vertices, 3), outward, unit length
-    sulci: NDArray[np.float64]  # (n_vertices,), positive in sulci
+class _Place:
+    """Where a panel goes: ``window`` is (left, bottom, right, top) in the panel's own millimetres."""
+
+    hemisphere: int
+    view: str
+    window: tuple[float, float, float, float]
+    offset: tuple[float, float]
+    title: str
+    side: str
 
 
 @styled
@@ -82,14 +79,15 @@ def plot_surface_map(
     symmetric : bool
         Centre the scale on zero (use it with a diverging ``cmap`` such as ``"RdBu_r"``).
     views : sequence of str
-        From ``lateral``, ``medial``, ``ventral``, ``dorsal``, ``posterior``.
+        From ``lateral``, ``medial``, ``ventral``, ``dorsal``, ``posterior``; or ``("flat",)`` alone for both
+        flattened hemispheres, cropped to where there are values.
     title, ax
         Title; where to draw.
 
     Returns
     -------
     Axes
-        One Axes: views from left to right, the left hemisphere above the right one.
+        One Axes: views from left to right, the left hemisphere above the right one (flat: beside it).
 
     Raises
     ------
@@ -98,9 +96,8 @@ def plot_surface_map(
     ImportError
         If nilearn, which brings the mesh, is missing.
     """
-    full = _spread(
-        check_array("values", values, ndim=1, finite=False, dtype=float), vertices, np.nan, "values"
-    )
+    given = check_array("values", values, ndim=1, finite=False, dtype=float)
+    full = _spread(given, vertices, np.nan, "values")
     seen = full[np.isfinite(full)]
     if seen.size == 0:
         raise ValueError("values must hold a finite number, got none; check for NaN.")
@@ -112,18 +109,21 @@ def plot_surface_map(
     if norm.vmin == norm.vmax:
         norm = Normalize(norm.vmin - 0.5, norm.vmax + 0.5)  # type: ignore[operator]
     colours = colormaps[cmap](norm(np.nan_to_num(full)))[:, :3]
-    ax = _draw(colours, np.isfinite(full), _spread_names(regions, vertices, len(np.ravel(values))), views, ax)
+    ax = _draw(colours, np.isfinite(full), _spread_names(regions, vertices, len(given)), views, ax, below=0.7)
+    beyond = (seen.min() < norm.vmin, seen.max() > norm.vmax)
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     bar = get_figure(ax).colorbar(
         ScalarMappable(norm, cmap),
         ax=ax,
         location="bottom",
-        fraction=0.045,
-        aspect=34,
-        pad=0.02,
+        shrink=0.4,
+        fraction=0.04,
+        aspect=26,
+        pad=0.01,
         label=label,
-        extend="both",
+        extend=extend[beyond],
     )
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     ax.set_title(title)
     return ax
 
@@ -164,7 +164,7 @@ def plot_surface_categories(
     order += [name for name in names if name not in order]
     chosen = choose_colours(order, dict(colours or {}))
     rgb = np.array([to_rgb(chosen.get(name, MUTED)) for name in full])
-    ax = _draw(rgb, full != "", _spread_names(regions, vertices, len(given)), views, ax)
+    ax = _draw(rgb, full != "", _spread_names(regions, vertices, len(given)), views, ax, below=0.4)
     handles = [Patch(color=chosen[name], label=name) for name in order]
     ax.legend(
         handles=handles,
@@ -210,136 +210,145 @@ def _spread_names(
     return _spread(names.astype(object), vertices, "", "regions").astype(str)
 
 
-@lru_cache(maxsize=1)
-def _load_mesh() -> dict[str, _Hemisphere]:
-    datasets = import_optional("nilearn.datasets", extra="fmri")
-    mesh = datasets.load_fsaverage("fsaverage5")["inflated"]
-    sulci = datasets.load_fsaverage_data(mesh="fsaverage5", data_type="sulcal", mesh_type="inflated")
-    loaded = {}
-    for name in _HEMISPHERES:
-        xyz = np.asarray(mesh.parts[name].coordinates, dtype=float)
-        faces = np.asarray(mesh.parts[name].faces, dtype=np.int64)
-        corners = xyz[faces]
-        face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals = np.zeros_like(xyz)
-        for corner in range(3):
-            np.add.at(normals, faces[:, corner], face_normals)
-        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-        loaded[name] = _Hemisphere(xyz, faces, normals, np.asarray(sulci.data.parts[name], dtype=float))
-    return loaded
-
-
 def _draw(
     colours: NDArray,
     covered: NDArray[np.bool_],
     regions: NDArray | None,
     views: Sequence[str],
     ax: Axes | None,
+    *,
+    below: float,
 ) -> Axes:
-    for view in views:
-        check_option("each of views", view, _VIEWS)
-    mesh = _load_mesh()
-    extents = {view: _project(mesh["left"], "left", view)[:, :2] for view in views}
-    widths = [np.ptp(extents[view][:, 0]) for view in views]
-    row_height = max(np.ptp(extents[view][:, 1]) for view in views)
-    gap = 9.0
-    total = sum(widths) + gap * (len(views) - 1)
-    inch = min(8.6, 2.3 * len(views))
-    ax = make_axes(ax, width=inch, height=inch * (2 * row_height + gap) / total + 0.75)
-    for row, name in enumerate(_HEMISPHERES):
-        part = slice(row * _N_HEMISPHERE, (row + 1) * _N_HEMISPHERE)
-        left = 0.0
-        for view, width in zip(views, widths, strict=True):
-            centre = np.array([left + width / 2, -row * (row_height + gap)])
-            names = None if regions is None else regions[part]
-            _draw_panel(ax, mesh[name], name, view, centre, colours[part], covered[part], names)
-            if row == 0:
-                ax.text(
-                    centre[0], row_height / 2 + 3, view, ha="center", va="bottom", fontsize=8, color=MUTED
-                )
-            left += width + gap
-        ax.text(
-            -6,
-            -row * (row_height + gap),
-            f"{name} hemisphere",
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=8,
-            color=MUTED,
-        )
-    ax.set_xlim(-12, total + 2)
-    ax.set_ylim(-1.5 * row_height - gap - 2, row_height / 2 + 10)
+    """Paint every panel; ``below`` is the height kept for a colour bar or a legend [inch]."""
+    places, width, height = _arrange(tuple(views), covered)
+    inch = 7.6 if tuple(views) == ("flat",) else min(8.6, 2.3 * len(views))
+    ax = make_axes(ax, width=inch, height=inch * height / width + below)
+    for place in places:
+        part = slice(place.hemisphere * N_HEMISPHERE, (place.hemisphere + 1) * N_HEMISPHERE)
+        names = None if regions is None else regions[part]
+        _draw_panel(ax, place, colours[part], covered[part], names, points_per_mm=72 * inch / width)
+    ax.set_xlim(0, width)
+    ax.set_ylim(-height, 0)
     ax.set_aspect("equal")
     ax.set_axis_off()
     return ax
 
 
-def _axes_of_view(hemisphere: str, view: str) -> NDArray[np.float64]:
-    """Rows: right, up and towards the viewer, in mesh coordinates."""
-    towards, up = (np.array(vector) for vector in _VIEWS[view])
-    if hemisphere == "right":
-        towards, up = towards * [-1, 1, 1], up * [-1, 1, 1]
-    return np.stack([np.cross(up, towards), up, towards])
+def _arrange(views: tuple[str, ...], covered: NDArray[np.bool_]) -> tuple[list[_Place], float, float]:
+    """Every panel in a grid of columns as wide as their widest panel, and the size of the sheet [mm]."""
+    if not views or not set(views) <= set(VIEWS) or ("flat" in views and len(views) > 1):
+        raise ValueError(
+            f"views must be ('flat',) or some of {[view for view in VIEWS if view != 'flat']}, got {views}; "
+            "draw the flat map on its own."
+        )
+    flat = views == ("flat",)
+    grid = [[(0, "flat"), (1, "flat")]] if flat else [[(side, view) for view in views] for side in (0, 1)]
+    windows = {
+        cell: _find_window(*cell, covered[cell[0] * N_HEMISPHERE :][:N_HEMISPHERE])
+        for row in grid
+        for cell in row
+    }
+    wide = [max(windows[cell][2] - windows[cell][0] for cell in column) for column in zip(*grid, strict=True)]
+    tall = [max(windows[cell][3] - windows[cell][1] for cell in row) for row in grid]
+    places, y = [], -1.5 * _GAP_MM
+    for number, row in enumerate(grid):
+        x = _GAP_MM
+        for column, cell in enumerate(row):
+            left, bottom, right, top = windows[cell]
+            offset = (x + (wide[column] - left - right) / 2, y - (tall[number] + bottom + top) / 2)
+            name = f"{HEMISPHERES[cell[0]]} hemisphere"
+            title = name if flat else cell[1] if number == 0 else ""
+            side = name if not flat and column == 0 else ""
+            places.append(_Place(*cell, windows[cell], offset, title, side))
+            x += wide[column] + _GAP_MM
+        y -= tall[number] + _GAP_MM
+    return places, x - _GAP_MM + 2, -y
 
 
-def _project(part: _Hemisphere, hemisphere: str, view: str) -> NDArray[np.float64]:
-    """(n_vertices, 3): right, up, depth towards the viewer [mm], centred on the bounding box."""
-    seen = part.xyz @ _axes_of_view(hemisphere, view).T
-    return seen - (seen.max(axis=0) + seen.min(axis=0)) / 2
+def _find_window(hemisphere: int, view: str, covered: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """Bounding box of a panel; of the flat sheet only around what is covered."""
+    panel = make_panel(HEMISPHERES[hemisphere], view)
+    drawn = np.zeros(N_HEMISPHERE, dtype=bool)
+    drawn[panel.faces] = True
+    low, high = panel.xy[drawn].min(axis=0), panel.xy[drawn].max(axis=0)
+    if view == "flat" and (drawn & covered).any():
+        # A few vertices on the far side of a cut would otherwise bring the whole sheet back.
+        near, far = np.percentile(panel.xy[drawn & covered], [2, 98], axis=0)
+        low, high = np.maximum(low, near - _CROP_MARGIN_MM), np.minimum(high, far + _CROP_MARGIN_MM)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 def _draw_panel(
     ax: Axes,
-    part: _Hemisphere,
-    hemisphere: str,
-    view: str,
-    centre: NDArray,
+    place: _Place,
     colours: NDArray,
     covered: NDArray[np.bool_],
     regions: NDArray | None,
+    *,
+    points_per_mm: float,
 ) -> None:
-    seen = _project(part, hemisphere, view)
-    seen[:, :2] += centre
-    facing = part.normals @ _axes_of_view(hemisphere, view)[2]
+    panel = make_panel(HEMISPHERES[place.hemisphere], place.view)
+    xy = panel.xy + place.offset
+    left, bottom, right, top = (edge + place.offset[index % 2] for index, edge in enumerate(place.window))
     # Two greys say gyrus and sulcus; the light comes from the viewer and only hints at the shape.
-    ground = np.where(part.sulci > 0, 0.66, 0.82)[:, None] * np.ones(3)
-    shade = (0.72 + 0.28 * np.clip(facing, 0, 1))[:, None]
+    ground = np.where(panel.sulcus, 0.66, 0.82)[:, None] * np.ones(3)
+    shade = (0.72 + 0.28 * np.clip(panel.facing, 0, 1))[:, None]
     rgb = np.where(covered[:, None], colours * (0.4 + 0.6 * shade), ground * shade)
-    corners = seen[part.faces]
-    area = np.cross(corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2])
-    front = np.flatnonzero(area > 0)
-    back_to_front = front[np.argsort(corners[front, :, 2].mean(axis=1), kind="stable")]
-    faces = part.faces[back_to_front]
-    triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], faces), rasterized=True)
-    triangles.set_facecolor(np.clip(np.column_stack([rgb, np.ones(len(rgb))]), 0, 1))
+    triangles = TriMesh(Triangulation(xy[:, 0], xy[:, 1], panel.faces), rasterized=True)
+    triangles.set_facecolor([tuple(row) for row in np.clip(rgb, 0, 1)])
     ax.add_collection(triangles, autolim=False)
+    window = Rectangle((left, bottom), right - left, top - bottom, transform=ax.transData)
+    triangles.set_clip_path(window)
     if regions is not None:
-        _outline(ax, seen, faces, regions, facing)
+        borders = LineCollection(_find_borders(xy, panel.faces, regions), colors=INK, lw=0.7)
+        ax.add_collection(borders, autolim=False)
+        borders.set_clip_path(window)
+        size = _NAME_SIZE_FLAT_PT if place.view == "flat" else _NAME_SIZE_PT
+        _name_regions(ax, xy, panel, regions, size_pt=size, points_per_mm=points_per_mm)
+    quiet: Any = {"fontsize": 8, "color": MUTED}
+    ax.text((left + right) / 2, -2, place.title, ha="center", va="top", **quiet)
+    ax.text(left - 4, (top + bottom) / 2, place.side, rotation=90, ha="right", va="center", **quiet)
 
 
-def _outline(ax: Axes, seen: NDArray, faces: NDArray, regions: NDArray, facing: NDArray) -> None:
-    """Borders through the middles of edges whose ends differ, and names where a region faces the viewer."""
+def _find_borders(xy: NDArray, faces: NDArray, regions: NDArray) -> list[NDArray]:
+    """Segments between the middles of edges whose ends lie in different regions."""
     segments = []
     for first, second, third in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         a, b, c = faces[:, first], faces[:, second], faces[:, third]
         # Corner a is alone: the border cuts the edges a-b and a-c.
         alone = (regions[a] != regions[b]) & (regions[a] != regions[c])
         a, b, c = a[alone], b[alone], c[alone]
-        segments.append(np.stack([seen[a, :2] + seen[b, :2], seen[a, :2] + seen[c, :2]], axis=1) / 2)
-    ax.add_collection(LineCollection(list(np.concatenate(segments)), colors=INK, lw=0.7), autolim=False)
-    visible = np.unique(faces)
-    for name in sorted(set(regions.tolist()) - {""}):
-        member = visible[(regions[visible] == name) & (facing[visible] > 0.55)]
-        if len(member) < max(6, 0.4 * (regions == name).sum()):
+        segments.append(np.stack([xy[a] + xy[b], xy[a] + xy[c]], axis=1) / 2)
+    return list(np.concatenate(segments))
+
+
+def _name_regions(
+    ax: Axes, xy: NDArray, panel: Panel, regions: NDArray, *, size_pt: float, points_per_mm: float
+) -> None:
+    """Write the names of the regions that face the viewer, the largest first, where there is room."""
+    visible = np.unique(panel.faces)
+    visible = visible[panel.facing[visible] > 0.5]
+    found = []
+    for name in set(regions.tolist()) - {""}:
+        member = visible[regions[visible] == name]
+        if len(member) >= max(6, 0.4 * (regions == name).sum()):
+            middle = np.median(xy[member], axis=0)
+            # The name must stand on its region, also where the region is bent.
+            spot = xy[member[np.argmin(((xy[member] - middle) ** 2).sum(axis=1))]]
+            found.append((len(member), name, spot))
+    taken: list[tuple[NDArray, NDArray]] = []
+    for _, name, spot in sorted(found, key=lambda entry: (-entry[0], entry[1])):
+        half = np.array([0.36 * len(name) + 0.1, 0.55]) * size_pt / points_per_mm
+        if any((np.abs(spot - other) < half + size).all() for other, size in taken):
             continue
-        spot = np.median(seen[member, :2], axis=0)
+        taken.append((spot, half))
         ax.text(
-            *spot,
+            spot[0],
+            spot[1],
             name,
             ha="center",
             va="center",
-            fontsize=6.5,
+            fontsize=size_pt,
             color="white",
             fontweight="bold",
             path_effects=[withStroke(linewidth=1.6, foreground=INK)],

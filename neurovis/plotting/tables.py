@@ -22,10 +22,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class HtmlTable:
-    """Headings (text, unit, CSS class), rows of cells, and how many rows the table really has."""
+    """A formatted table.
+
+    Parameters
+    ----------
+    columns : tuple of (text, unit, CSS class)
+        Headings.
+    rows : tuple of tuples of Cell
+        What is shown.
+    shared : tuple of (heading, text)
+        Long texts that every row has, said once.
+    n_rows : int
+        Length of the whole table.
+    """
 
     columns: tuple[tuple[str, str, str], ...]
     rows: tuple[tuple[Cell, ...], ...]
+    shared: tuple[tuple[str, str], ...]
     n_rows: int
 
 
@@ -42,28 +55,37 @@ def make_html_table(table: pd.DataFrame, *, units: Mapping[str, str] | None = No
     Returns
     -------
     HtmlTable
-        With the first 400 rows.
+        With the first 400 rows. A text of more than 24 characters that is the same in all of several rows is
+        taken out of the rows and said once.
     """
-    shown = table.head(MAX_ROWS)
+    shared = [str(name) for name in table.columns if _is_shared(table[name])]
+    shown = table.head(MAX_ROWS).drop(columns=shared)
     formatted = [_format_column(str(name), shown[name]) for name in shown.columns]
     columns = tuple(
         (str(name).replace("_", " "), (units or {}).get(str(name), ""), column[0])
         for name, column in zip(shown.columns, formatted, strict=True)
     )
     rows = tuple(zip(*(column[1] for column in formatted), strict=True)) if formatted else ()
-    return HtmlTable(columns, rows, len(table))
+    said_once = tuple((name.replace("_", " "), str(table[name].iloc[0])) for name in shared)
+    return HtmlTable(columns, rows, said_once, len(table))
 
 
 def format_number(value: float) -> str:
-    """Three significant digits without an exponent where the size allows it."""
-    if value == 0 or not np.isfinite(value):
-        return "0" if value == 0 else str(value)
+    """A lone number for people: three decimals below 100, none above, an exponent only for extremes."""
     size = abs(value)
-    if size >= 1e6 or size < 1e-4:
-        return f"{value:.2e}"
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:.{max(0, 2 - int(np.floor(np.log10(size))))}f}" if size < 1000 else f"{value:,.0f}"
+    if size >= 1e7 or 0 < size < 5e-4:
+        text = f"{value:.1e}"
+    elif size >= 100 or float(value).is_integer():
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.3f}"
+    return text.replace("-", "−") if np.isfinite(value) else str(value)
+
+
+def _is_shared(column: pd.Series) -> bool:
+    if len(column) < 2 or column.dtype.kind in "iufb" or column.isna().any():
+        return False
+    return len(str(column.iloc[0])) > 24 and bool((column == column.iloc[0]).all())
 
 
 def _format_column(name: str, column: pd.Series) -> tuple[str, list[Cell]]:
@@ -76,7 +98,7 @@ def _format_column(name: str, column: pd.Series) -> tuple[str, list[Cell]]:
         ]
     if column.dtype.kind not in "iuf":
         texts = ["" if bad else str(value) for value, bad in zip(column, missing, strict=True)]
-        long = max(map(len, texts), default=0) > 60
+        long = max(map(len, texts), default=0) > 40
         return "long" if long else "text", [Cell(t, t, "text") if t else _NA for t in texts]
     numbers = column.to_numpy(dtype=float)
     write = _choose_format(name, numbers[np.isfinite(numbers)])

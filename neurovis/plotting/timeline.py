@@ -79,5 +79,5 @@ def plot_timeline(
     ax.set_xlabel("time after the first step began [s]")
     ax.set_title(title)
     if groups is not None:
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=8, borderpad=0)
     return ax
