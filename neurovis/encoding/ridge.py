@@ -15,6 +15,7 @@ from sklearn.model_selection import BaseCrossValidator, GroupKFold, check_cv
 from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import check_option
+from neurovis.core.estimators import validate_estimator_input
 from neurovis.encoding.ridge_solvers import Folds, solve_ridge, solve_ridge_cv
 from neurovis.metrics.regression import r2
 
@@ -105,7 +106,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             groups for the folds.
         """
         check_option("method", self.method, ("auto", "primal", "dual"))
-        X, y = _validate(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
+        X, y = validate_estimator_input(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
+        )
         if len(X) < 2:
             raise ValueError(f"X must have at least 2 rows to fit a ridge, got {len(X)} sample; add rows.")
         responses = y[:, None] if y.ndim == 1 else y
@@ -149,7 +152,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite or the number of features differs.
         """
         check_is_fitted(self)
-        X = _validate(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
         return X @ self.coef_ + self.intercept_
 
     def score(self, X: ArrayLike, y: ArrayLike) -> Any:
@@ -171,14 +174,6 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if prediction.ndim == 1:
             return float(r2(truth.reshape(-1, 1), prediction[:, None])[0])
         return r2(truth, prediction)
-
-
-def _validate(estimator: Ridge, *arrays: Any, **options: Any) -> Any:
-    try:
-        from sklearn.utils.validation import validate_data
-    except ImportError:  # scikit-learn before 1.6, which the Brain-Score pins need
-        return estimator._validate_data(*arrays, **options)  # noqa: SLF001
-    return validate_data(estimator, *arrays, **options)
 
 
 def _compute_scale(X: NDArray) -> NDArray:
