@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def read_benchmarks(folder: str | Path) -> pd.DataFrame:
             rows.append(
                 {
                     "step": step,
-                    "job": job or name.as_posix(),
+                    "job": job or "/".join(name.parts[1:]) or name.name,
                     "time": _number(record.get("s")),
                     "cpu_time": _number(record.get("cpu_time")),
                     "memory": _number(record.get("max_rss")),
@@ -87,12 +86,11 @@ def format_seconds(seconds: float) -> str:
 def _read_records(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(errors="replace")
     if path.suffix != ".jsonl":
-        table = pd.read_csv(io.StringIO(text), sep="\t") if text.strip() else pd.DataFrame()
-        return (
-            [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-            if "h:m:s" in table.columns
-            else []
-        )
+        head, *lines = [line.split("\t") for line in text.splitlines()] or [[]]
+        if "h:m:s" not in head:
+            return []
+        # A line that was cut off has fewer fields than the head.
+        return [dict(zip(head, line, strict=True)) for line in lines if len(line) == len(head)]
     records = []
     for line in text.splitlines():
         try:

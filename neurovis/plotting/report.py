@@ -21,6 +21,7 @@ from neurovis import __version__
 from neurovis.core import check_option, import_optional
 from neurovis.io import atomic_path, read_json, read_table
 from neurovis.plotting.benchmarks import format_seconds, read_benchmarks, summarise_benchmarks
+from neurovis.plotting.sidecars import CHECK_COLUMNS
 from neurovis.plotting.tables import HtmlTable, format_number, make_html_table
 
 KINDS = {
@@ -187,7 +188,7 @@ def _read_item(path: Path, folder: Path) -> _Item:
             width_px=int(record.get("width_px", 720)),
             source=f"data:{_MIME[file.suffix]};base64,{encoded}",
         )
-    table = read_table(file)
+    table = read_table(file, required=CHECK_COLUMNS if kind == "checks" else ())
     if kind == "table":
         return _Item(**common, table=make_html_table(table, units=record.get("units", {})))
     return _Item(**common, checks=tuple(_read_check(row) for row in table.to_dict("records")))

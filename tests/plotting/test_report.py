@@ -132,6 +132,7 @@ def test_broken_and_missing_parts_are_named_and_the_rest_stands(results, tmp_pat
     (results / "scores.tsv").write_text("")
     (results / "cut.figure.json").write_text('{"kind": "fig')
     (results / "old.table.json").write_text(json.dumps({"kind": "table", "file": "old.tsv"}))
+    (results / "checks.tsv").write_text("quantity\tmean\nceilings\t0.1\n")
     unfinished = results / ".half.png.x1"
     unfinished.mkdir()
     (unfinished / "half.figure.json").write_text("{}")
@@ -140,7 +141,7 @@ def test_broken_and_missing_parts_are_named_and_the_rest_stands(results, tmp_pat
     page = Page(
         _build(results, failures=[("glm", "events.tsv is empty", log), ("rsa", "no input", tmp_path / "x")])
     )
-    assert "6 parts could not be finished" in page.text
+    assert "7 parts could not be finished" in page.text
     for part in (
         "showing figures/a.figure.json",
         "a.png is not there",
@@ -148,6 +149,7 @@ def test_broken_and_missing_parts_are_named_and_the_rest_stands(results, tmp_pat
         "cut.figure.json is",
     ):
         assert part in page.text
+    assert "checks.tsv must have the columns" in page.text
     assert "old.table.json must have the entries" in page.text
     assert "ValueError: <bad> run" in page.text
     assert "line 99" in page.text
@@ -178,8 +180,9 @@ def test_what_ran_is_taken_from_benchmarks(results, tmp_path):
         record = {"s": seconds, "h:m:s": "x", "max_rss": memory, "cpu_time": 9.0, "rule_name": "fit_encoder"}
         line = json.dumps({**record, "wildcards": {"subject": subject}})
         (folder / "fit_encoder" / f"{subject}.jsonl").write_text(line + '\n{"s": 3')
-    (folder / "rsa.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n10.0\t0:00:10\t-\t9\n")
+    (folder / "rsa.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n10.0\t0:00:10\t-\t9\n3.0\t0")
     (folder / "foreign.tsv").write_text("a\tb\n1\t2\n")
+    (folder / "empty.tsv").write_text("")
     jobs = read_benchmarks(folder)
     assert sorted(jobs["step"]) == ["fit_encoder", "fit_encoder", "rsa"]
     assert jobs["time"].sum() == 100
