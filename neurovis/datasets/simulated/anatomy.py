@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from neurovis.core import check_option, import_optional, make_rng
+from neurovis.core import import_optional, make_rng
 
 HEMISPHERES = ("left", "right")
 EARLY_REGIONS = ("V1", "V2", "V3", "hV4")
@@ -176,11 +176,6 @@ def compute_smoothing(vertices: NDArray[np.int64], *, n_steps: int) -> sparse.cs
     operator = operator[:, np.unique(operator.indices)]
     length = np.sqrt(np.asarray(operator.multiply(operator).sum(axis=1)).ravel())
     return sparse.csr_matrix(sparse.diags(1.0 / length) @ operator)
-
-
-def check_region(region: str) -> str:
-    """Return ``region`` if the simulated cortex has it; raise ValueError with the list otherwise."""
-    return str(check_option("region", region, REGIONS))
 
 
 def _find_on_sphere(hemisphere: str, point: tuple[float, float, float]) -> NDArray[np.float64]:

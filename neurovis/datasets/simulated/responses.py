@@ -166,10 +166,8 @@ def compute_reference_sd(table: pd.DataFrame) -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def load_reference_scenes() -> Tensor:
     """Scenes of the stimulus world that define the scale of the signal, (n, 3, 64, 64)."""
-    try:
-        from neurovis.stimuli.world import make_scene
-    except ImportError:  # until the world lands
-        return torch_noise()
+    from neurovis.stimuli.world import make_scene
+
     images = np.stack([make_scene(REFERENCE_SEED, index).image for index in range(N_REFERENCE_SCENES)])
     return prepare_images(images, size_dva=(FIELD_DVA, FIELD_DVA))
 
@@ -248,11 +246,3 @@ def _iterate_batches(
             yield prepare_images(np.concatenate(loaded), size_dva=stimuli.size_dva)
         else:
             yield torch.cat([prepare_images(image, size_dva=stimuli.size_dva) for image in loaded])
-
-
-def torch_noise() -> Tensor:
-    """Interim reference until the world lands."""
-    torch = import_optional("torch", extra="torch")
-    generator = torch.Generator().manual_seed(REFERENCE_SEED)
-    coarse = torch.rand((N_REFERENCE_SCENES, 3, 16, 16), generator=generator)
-    return torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1)

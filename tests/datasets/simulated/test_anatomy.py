@@ -6,7 +6,6 @@ from neurovis.datasets.simulated.anatomy import (
     CATEGORY_OF_REGION,
     N_VERTICES_PER_HEMISPHERE,
     REGIONS,
-    check_region,
     compute_smoothing,
     load_adjacency,
     load_surface,
@@ -113,5 +112,3 @@ def test_smoothing_has_unit_variance_and_local_correlation(table):
 def test_messages():
     with pytest.raises(ValueError, match="n_steps must not be negative, got -1"):
         compute_smoothing(np.array([0]), n_steps=-1)
-    with pytest.raises(ValueError, match="region must be .*'V1'.*got 'V9'"):
-        check_region("V9")

@@ -72,5 +72,5 @@ def test_a_still_movie_drives_contrast_but_not_motion():
 
 def test_messages():
     luminance = torch.zeros(1, 64, 64)
-    with pytest.raises(ValueError, match="at least 2 frames and a positive fps, got 1 frames at 24.0 Hz"):
+    with pytest.raises(ValueError, match=r"at least 2 frames and a positive fps, got 1 frames at 24.0 Hz"):
         compute_motion_maps(luminance, fps=24.0)
