@@ -6,6 +6,8 @@ file's metadata; that number is in milliseconds in some files and in seconds in 
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,18 @@ from neurovis.io.atomic import atomic_path
 from neurovis.io.nifti import convert_time_step, open_image, refuse_broken
 
 STRUCTURES = {"left": "CortexLeft", "right": "CortexRight"}
+
+# GIFTI 1.0, section "GIFTI XML format".
+_HEADER = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<!DOCTYPE GIFTI SYSTEM "http://www.nitrc.org/frs/download.php/115/gifti.dtd">\n'
+    '<GIFTI Version="1.0" NumberOfDataArrays="{n_arrays}"><MetaData>{entries}</MetaData><LabelTable/>\n'
+)
+_ARRAY = (
+    '<DataArray Intent="NIFTI_INTENT_TIME_SERIES" DataType="NIFTI_TYPE_FLOAT32" Dimensionality="1" '
+    'ArrayIndexingOrder="RowMajorOrder" Dim0="{n_vertices}" Encoding="GZipBase64Binary" '
+    'Endian="LittleEndian" ExternalFileName="" ExternalFileOffset=""><MetaData/><Data>'
+)
 
 
 @dataclass(frozen=True)
@@ -82,23 +96,20 @@ def write_surface_series(values: NDArray[Any], path: str | Path, *, t_r: float, 
     hemisphere : {"left", "right"}
         Which one.
     """
-    nibabel = import_optional("nibabel", extra="fmri")
     check_option("hemisphere", hemisphere, STRUCTURES)
-    values = check_array("values", values, ndim=2, dtype=np.float32, finite=False)
+    values = check_array("values", values, ndim=2, dtype="<f4", finite=False)
     if t_r <= 0:
         raise ValueError(f"t_r must be a positive number of seconds, got {t_r}; pass it in seconds.")
-    gifti = nibabel.gifti
-    arrays = [
-        gifti.GiftiDataArray(
-            np.ascontiguousarray(scan), intent="NIFTI_INTENT_TIME_SERIES", datatype="float32"
-        )
-        for scan in values
-    ]
-    meta = gifti.GiftiMetaData(
-        AnatomicalStructurePrimary=STRUCTURES[hemisphere], TimeStep=f"{round(t_r * 1000, 6):g}"
-    )
-    with atomic_path(path) as temporary:
-        gifti.GiftiImage(meta=meta, darrays=arrays).to_filename(temporary)
+    meta = {"AnatomicalStructurePrimary": STRUCTURES[hemisphere], "TimeStep": f"{round(t_r * 1000, 6):g}"}
+    entries = "".join(f"<MD><Name>{name}</Name><Value>{value}</Value></MD>" for name, value in meta.items())
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        stream.write(_HEADER.format(n_arrays=len(values), entries=entries).encode())
+        opening = _ARRAY.format(n_vertices=values.shape[1]).encode()
+        for scan in values:
+            # nibabel's writer compresses at level 6: five times slower, for files that are 4 % smaller.
+            packed = base64.b64encode(zlib.compress(scan.tobytes(), 1))
+            stream.write(opening + packed + b"</Data></DataArray>\n")
+        stream.write(b"</GIFTI>\n")
     return Path(path)
 
 

@@ -203,8 +203,8 @@ def write_bids_subject(
             found = read_json(done).get("SimulationHash")
             if found != digest:
                 raise ValueError(
-                    f"{done.name} must come from the same simulation (hash {digest}), got {found!r}; delete the "
-                    "data set or choose another folder."
+                    f"{done.name} must come from the same simulation (hash {digest}), got {found!r}; delete "
+                    "the data set or choose another folder."
                 )
             continue
         shown = responses[[position[item] for item in run.trials["stimulus_id"]]]

@@ -13,6 +13,7 @@ high-pass and motion is linear in the six rigid-body parameters, so a good analy
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,12 +106,15 @@ class RunDesign:
         ``stimulus_id, repeat, session, run, onset, duration`` of its trials.
     frame_times : array of shape (n_scans,)
         [s].
+    regressors : array of shape (n_scans, n_trials)
+        HRF-convolved, from :func:`neurovis.datasets.single_trial.make_trial_regressors`.
     motion : pandas.DataFrame
         Six rigid-body parameters [mm, rad] per scan.
     """
 
     trials: pd.DataFrame
     frame_times: NDArray[np.float64]
+    regressors: NDArray[np.float64]
     motion: pd.DataFrame
 
 
@@ -149,7 +153,8 @@ def make_run_designs(
         n_scans = int(np.ceil(end / acquisition.t_r))
         timed = trials.assign(onset=onsets.round(3), duration=acquisition.duration_s).reset_index(drop=True)
         frame_times = make_frame_times(n_scans, acquisition.t_r)
-        designs.append(RunDesign(timed, frame_times, _simulate_motion(n_scans, rng)))
+        regressors = make_trial_regressors(timed, frame_times, hrf_model=acquisition.hrf_model)
+        designs.append(RunDesign(timed, frame_times, regressors, _simulate_motion(n_scans, rng)))
     return designs
 
 
@@ -196,29 +201,35 @@ def compute_noise_gain(
     Returns
     -------
     gain : float
-        Standard deviation (root mean square over trials) of a beta under unit noise.
+        Standard deviation of a beta about its session's mean under unit noise (root mean square over
+        trials).
     leak : float
         Standard deviation that the other trials' responses add to a beta, in units of the standard
         deviation of responses over stimuli; 0 for LSA. With M = W X, the root mean square over trials of
         the off-diagonal of M, since its rows sum to one.
     """
     glm = TrialGlm(method, acquisition.hrf_model)
-    noise, leak = [], []
-    for run in runs:
-        trials = make_trial_regressors(run.trials, run.frame_times, hrf_model=acquisition.hrf_model)
+    n_trials = pd.Series([len(run.trials) for run in runs])
+    session = [int(run.trials["session"].iloc[0]) for run in runs]
+    in_session = n_trials.groupby(session).transform("sum")
+    noise, leak = 0.0, 0.0
+    for run, n_all in zip(runs, in_session, strict=True):
         nuisance = make_nuisance(run.frame_times, glm, confounds=run.motion)
-        weights = compute_trial_weights(trials, nuisance, method=method)
+        weights = compute_trial_weights(run.regressors, nuisance, method=method)
         n_scans = len(run.frame_times)
         covariance = acquisition.ar1 ** np.abs(np.subtract.outer(np.arange(n_scans), np.arange(n_scans)))
-        noise.append(np.einsum("ij,ij->i", weights @ covariance, weights))
-        mixing = weights @ trials
-        leak.append((mixing**2).sum(axis=1) - np.diag(mixing) ** 2)
-    return float(np.sqrt(np.concatenate(noise).mean())), float(np.sqrt(max(np.concatenate(leak).mean(), 0.0)))
+        covariance = weights @ covariance @ weights.T
+        # What all trials of a session share is an offset of the session, not noise of a trial.
+        noise += np.trace(covariance) - covariance.sum() / n_all
+        mixing = weights @ run.regressors
+        leak += (mixing**2).sum() - (np.diag(mixing) ** 2).sum()
+    total = float(n_trials.sum())
+    return float(np.sqrt(noise / total)), float(np.sqrt(max(leak / total, 0.0)))
 
 
 def compute_beta_noise_sd(
-    truth_parameters: dict[str, Any], subject: SimulatedSubject, *, method: str, signal_sd: NDArray
-) -> NDArray:
+    parameters: Mapping[str, Any], subject: SimulatedSubject, *, method: str, signal_sd: NDArray
+) -> NDArray[np.float64]:
     """Noise of one trial's beta [percent] as a GLM of the written runs has it.
 
     Parameters
@@ -289,8 +300,10 @@ def simulate_run(
     session_gain = np.exp(make_rng(seed, "session gain", subject.subject, session).normal(0.0, GAIN_SD))
     for delay in np.unique(delays):
         here = delays == delay
-        events = run.trials.assign(onset=run.trials["onset"] + delay)
-        design = make_trial_regressors(events, run.frame_times, hrf_model=acquisition.hrf_model)
+        design = run.regressors
+        if delay:
+            events = run.trials.assign(onset=run.trials["onset"] + delay)
+            design = make_trial_regressors(events, run.frame_times, hrf_model=acquisition.hrf_model)
         series[:, here] = (session_gain * design).astype(np.float32) @ responses[:, here]
     scale = subject.table["noise_sd"].to_numpy(dtype=np.float32) / gain
     smoothing = make_noise_smoothing(subject)
