@@ -1,0 +1,1 @@
+"""Feature spaces: pixels, Gabor energy and networks, each a callable from stimuli to arrays by layer."""

@@ -1,0 +1,158 @@
+"""Weights of networks: cards of published ones, where they lie, and loading them into a module."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurovis.core import compute_file_hash, find_data_root, find_model, import_optional
+from neurovis.training.checkpoints import read_tensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """Origin of a set of weights, from ``models/<name>/card.yaml``."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    citation: str
+    trained_on: str
+    folder: str
+    file: str
+    sha256: str
+    input: str
+    quality: str
+
+
+def read_weights_card(name: str) -> WeightsCard:
+    """Card of a set of weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such card.
+    ValueError
+        If a field is missing or unknown.
+    """
+    import yaml
+
+    path = find_model(name) / "card.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"model {name!r} must have a card at {path}, got none; restore the file.")
+    record = yaml.safe_load(path.read_text())
+    wanted = set(WeightsCard.__dataclass_fields__)
+    if set(record) != wanted:
+        raise ValueError(
+            f"{path} must hold exactly {sorted(wanted)}, got {sorted(record)}; correct the card."
+        )
+    return WeightsCard(**record)
+
+
+def find_weights(name: str, root: str | Path | None = None) -> Path:
+    """File of published weights on this machine, after comparing its SHA-256 with the card.
+
+    Parameters
+    ----------
+    name : str
+        Folder under ``models/``.
+    root : path, optional
+        Folder that holds ``pretrained_nets``; otherwise ``NEUROVIS_SHARED``, then ``NEUROVIS_DATA``, then
+        ``data/`` beside the package, the first that holds the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming every place searched, the source and the licence.
+    ValueError
+        If the content differs from the card.
+    """
+    card = read_weights_card(name)
+    shared = os.environ.get("NEUROVIS_SHARED")
+    roots = [Path(root)] if root else [*([Path(shared)] if shared else []), find_data_root()]
+    searched = [place / card.folder / card.file for place in roots]
+    for path in searched:
+        if path.is_file():
+            if compute_file_hash(path) != card.sha256:
+                raise ValueError(
+                    f"{path} must have SHA-256 {card.sha256}, got another; get it again from {card.source}."
+                )
+            return path
+    raise FileNotFoundError(
+        f"weights of {name!r} not found at {', '.join(map(str, searched))}; get them from {card.source} "
+        f"(licence: {card.licence}) and pass the folder above pretrained_nets as root or in NEUROVIS_SHARED."
+    )
+
+
+def load_checkpoint(module: nn.Module, path: str | Path) -> nn.Module:
+    """Fill ``module`` from a local file and return it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place.
+    path : path
+        ``.safetensors``, or a PyTorch file of tensors (nothing pickled is run). A ``state_dict`` entry and
+        the prefix ``module.`` of parallel training are taken off.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is broken, or names or shapes do not fit the module.
+    """
+    torch = import_optional("torch", extra="torch")
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        tensors, _ = read_tensors(path)
+    else:
+        if not path.is_file():
+            raise FileNotFoundError(f"no weights at {path}; check the path.")
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{path} is truncated or not a file of tensors ({error}); get it again."
+            ) from error
+        tensors = tensors.get("state_dict", tensors)
+    try:
+        module.load_state_dict({name.removeprefix("module."): value for name, value in tensors.items()})
+    except RuntimeError as error:
+        raise ValueError(f"{path} must hold weights of this architecture, got others ({error}).") from error
+    return module
+
+
+def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a module with random weights that depend on ``seed`` alone; torch's generator is restored."""
+    torch = import_optional("torch", extra="torch")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def build_pretrained(build: Callable[[], nn.Module], *, name: str, origin: str) -> nn.Module:
+    """Build a module whose library downloads its weights, or say what is missing.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the model, the weights' origin and what to do offline.
+    """
+    try:
+        return build()
+    # RuntimeError is what open_clip raises; the other libraries raise kinds of OSError.
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(
+            f"weights of {name!r} are not on this machine and could not be fetched from {origin} ({error}); "
+            "download that file elsewhere and pass it as checkpoint, ask for random weights with "
+            "pretrained=False (None for open_clip), or use 'worldnet', whose weights ship with neurovis."
+        ) from error
