@@ -1,0 +1,111 @@
+"""Responses made ready for a split without leakage: z-scored within sessions, repeats averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from neurovis.core import NeuralData, average_repeats, check_neural_data
+
+
+def zscore_sessions(data: NeuralData, *, reference: ArrayLike | None = None) -> NeuralData:
+    """Z-score every neuroid within each session, with statistics of reference trials only.
+
+    Parameters
+    ----------
+    data : NeuralData
+        Rows "presentation", no time dimension, finite; data without the coordinate ``session`` count as one
+        session.
+    reference : array of bool, shape (n_presentations,), optional
+        Trials that give mean and standard deviation: the training trials of a split. All by default.
+
+    Returns
+    -------
+    NeuralData
+        In units "z". A neuroid that is constant over the reference trials of a session is 0 there.
+
+    Raises
+    ------
+    ValueError
+        If a session has fewer than two reference trials, or a response is not finite.
+
+    Notes
+    -----
+    Removes offsets and gains that differ between sessions, as the noise ceiling of Allen et al. (Nature
+    Neuroscience 2022) assumes. Statistics of training trials only keep the held-out responses out of the
+    fitted model.
+    """
+    check_neural_data(data, rows="presentation")
+    n = data.sizes["presentation"]
+    chosen = np.ones(n, dtype=bool) if reference is None else np.asarray(reference)
+    if chosen.shape != (n,) or chosen.dtype != bool:
+        raise ValueError(
+            f"reference must be a boolean mask of the {n} presentations, got {chosen.dtype} of shape "
+            f"{chosen.shape}; compare a coordinate, e.g. np.isin(data['stimulus_id'], training_ids)."
+        )
+    if not np.isfinite(data.values).all():
+        bad = int((~np.isfinite(data.values)).any(axis=0).sum())
+        raise ValueError(f"data must be finite, got NaN or infinity in {bad} neuroids; drop those neuroids.")
+    session = data["session"].values if "session" in data.coords else np.zeros(n, dtype=int)
+    values = np.empty(data.shape, dtype=np.result_type(data.dtype, np.float32))
+    for label in np.unique(session):
+        here = session == label
+        used = data.values[here & chosen].astype(np.float64)
+        if len(used) < 2:
+            raise ValueError(
+                f"reference must hold at least 2 trials of each session, got {len(used)} in session {label}; "
+                "use another split or join the sessions."
+            )
+        mean, sd = used.mean(axis=0), used.std(axis=0)
+        varies = sd > 1e-12 * np.maximum(np.abs(used).max(axis=0), np.finfo(np.float32).tiny)
+        centred = data.values[here] - mean
+        values[here] = np.divide(centred, sd, out=np.zeros_like(centred, dtype=np.float64), where=varies)
+    return data.copy(data=values).assign_attrs(units="z")
+
+
+def prepare_split(
+    data: NeuralData, test_ids: Sequence[str], *, zscore: bool = True
+) -> tuple[NeuralData, NeuralData, NeuralData]:
+    """Training means, test means and test trials of one split by stimulus.
+
+    Parameters
+    ----------
+    data : NeuralData
+        Rows "presentation" or "stimulus".
+    test_ids : sequence of str
+        Held-out stimuli; all others train.
+    zscore : bool
+        Z-score single trials within sessions on the training trials; rows "stimulus" stay as they are.
+
+    Returns
+    -------
+    train, test : NeuralData
+        Rows "stimulus".
+    trials : NeuralData
+        The test rows before averaging, for the noise ceiling.
+
+    Raises
+    ------
+    ValueError
+        If a test stimulus is unknown or a side of the split is smaller than three stimuli.
+    """
+    check_neural_data(data)
+    ids = data["stimulus_id"].values.astype(str)
+    held_out = np.isin(ids, list(test_ids))
+    unknown = sorted(set(map(str, test_ids)) - set(ids))
+    n_test = len(set(ids[held_out]))
+    n_train = len(set(ids[~held_out]))
+    if unknown or min(n_test, n_train) < 3:
+        raise ValueError(
+            f"test_ids must name stimuli of data and leave at least 3 on each side, got {n_test} test and "
+            f"{n_train} training stimuli and {len(unknown)} unknown ids {unknown[:1]}; check the split."
+        )
+    trials = data.dims[0] == "presentation"
+    if trials and zscore:
+        data = zscore_sessions(data, reference=~held_out)
+    train, test = data[~held_out], data[held_out]
+    if not trials:
+        return train, test, test
+    return average_repeats(train), average_repeats(test), test
