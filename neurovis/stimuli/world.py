@@ -27,9 +27,10 @@ from neurovis.stimuli.world_canvas import (
 )
 from neurovis.stimuli.world_faces import draw_animal_face, draw_human_face
 from neurovis.stimuli.world_food import draw_dish, draw_fruit
+from neurovis.stimuli.world_landscapes import draw_outdoor
 from neurovis.stimuli.world_objects import draw_tool, draw_vehicle
 from neurovis.stimuli.world_palette import pick_colour
-from neurovis.stimuli.world_places import draw_indoor, draw_outdoor
+from neurovis.stimuli.world_rooms import draw_indoor
 from neurovis.stimuli.world_words import draw_print, draw_script
 
 CATEGORIES = ("face", "body", "place", "word", "food", "object")
@@ -44,7 +45,7 @@ SUBTYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 #: Changes whenever the same seed and index give another picture.
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 
 _CATEGORY_OF = {subtype: category for category, pair in SUBTYPES.items() for subtype in pair}
 _Draw = Callable[[Pen, np.random.Generator], dict[str, float | str]]
@@ -163,15 +164,18 @@ def make_scene(seed: int, index: int, *, size_px: int = 64) -> Scene:
     subtype = pick_dominant_subtype(seed, index)
     light = _pick_light(rng)
     side = size_px * compute_supersample(size_px)
-    grain = make_fractal_field(make_rng(seed, "world", "grain", index), side, slope=0.8, coarsest_cells=16)
+    grain = make_fractal_field(make_rng(seed, "world", "grain", index), side, slope=0.7, coarsest_cells=32)
     placements = _place_things(rng, subtype)
-    backdrop, surroundings = make_backdrop(make_rng(seed, "world", "backdrop", index), side)
-    canvas = Canvas(size_px, light, backdrop)
     drawn: dict[int, tuple[_Placement, dict[str, float | str]]] = {}
     place = next((p for p in placements if _CATEGORY_OF[p.subtype] == "place"), None)
+    backdrop, background = None, ""
+    if place is None:
+        backdrop, background = make_backdrop(make_rng(seed, "world", "backdrop", index), side)
+    canvas = Canvas(size_px, light, backdrop)
     if place is not None:
         attributes = _DRAW[place.subtype](canvas.pen(PLACE_OWNER), make_rng(seed, "world", "place", index))
         drawn[PLACE_OWNER] = (place, attributes)
+        background = str(attributes["phrase"])
     n_clutter = 0 if place is not None else int(rng.choice([0, 0, 2, 4, 7, 10]))
     _draw_clutter(canvas, make_rng(seed, "world", "clutter", index), n_clutter)
     for number, placement in enumerate(p for p in placements if p is not place):
@@ -179,17 +183,13 @@ def make_scene(seed: int, index: int, *, size_px: int = 64) -> Scene:
         pen = canvas.pen(owner).at(
             placement.x, placement.y, placement.scale, placement.turn_deg, mirror=placement.mirror
         )
-        _cast_shadow(pen, _CATEGORY_OF[placement.subtype])
+        _cast_ground_shadow(pen, _CATEGORY_OF[placement.subtype])
         drawn[owner] = (
             placement,
             _DRAW[placement.subtype](pen, make_rng(seed, "world", "thing", index, number)),
         )
     fine, owner_map = canvas.render(grain)
     objects = _find_objects(owner_map, drawn, size_px)
-    if surroundings and place is None:
-        background = surroundings
-    else:
-        background = "" if place is None else str(drawn[PLACE_OWNER][1]["phrase"])
     latents: dict[str, float | str] = {
         "light_direction_deg": light.direction_deg,
         "light_contrast": light.contrast,
@@ -229,7 +229,7 @@ def _place_things(rng: np.random.Generator, subtype: str) -> list[_Placement]:
         others = (
             ("person", "animal_body", "vehicle")
             if subtype == "outdoor"
-            else ("person", "fruit", "animal", "print")
+            else ("person", "animal_body", "fruit")
         )
         n_extra = int(rng.choice(3, p=[0.6, 0.3, 0.1]))
         spots = rng.permutation([0.18, 0.5, 0.82])
@@ -245,7 +245,8 @@ def _place_things(rng: np.random.Generator, subtype: str) -> list[_Placement]:
         return [main, *things]
     low, high = _EXTENT[category]
     scale = float(rng.uniform(low, high))
-    room = max(0.04, 0.5 - 0.85 * scale)
+    # Words must stay legible, other things may be cut by the frame.
+    room = max(0.02, 0.5 - (1.15 if category == "word" else 0.85) * scale)
     x, y = (
         0.5 + rng.uniform(-room, room),
         0.5 + 0.8 * rng.uniform(-room, room) - _MIDDLE_Y.get(category, 0) * scale,
@@ -293,16 +294,9 @@ def _draw_clutter(canvas: Canvas, rng: np.random.Generator, count: int) -> None:
             part.shape([(-1, -0.7), (1, -0.7), (1, 0.7), (-1, 0.7)], colour, grain=0.25)
 
 
-def _cast_shadow(pen: Pen, category: str) -> None:
-    away = -pen.canvas.light.vector
+def _cast_ground_shadow(pen: Pen, category: str) -> None:
     if category == "body":
-        pen.shadow(0.25 * away[0], 0.95, 0.75, 0.12, strength=0.7)
-    elif category in ("food", "object"):
-        pen.shadow(0.15 * away[0], 0.15 * away[1] + 0.12, 1.0, 0.85, strength=0.5)
-    else:
-        pen.shadow(
-            0.14 * away[0], 0.14 * away[1] + 0.1, 1.0, 1.0 if category == "face" else 0.4, strength=0.4
-        )
+        pen.shadow(-0.25 * pen.canvas.light.vector[0], 0.95, 0.75, 0.12, strength=0.7)
 
 
 def _downscale(fine: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
@@ -315,8 +309,7 @@ def _find_objects(
     factor = owner_map.shape[0] // size_px
     objects = []
     for owner, (placement, attributes) in drawn.items():
-        covered = (owner_map == owner).reshape(size_px, factor, size_px, factor).sum((1, 3), dtype=np.uint8)
-        mask = covered * 2 > factor**2
+        mask = np.asarray(Image.fromarray((owner_map == owner) * np.uint8(255)).reduce(factor)) > 127
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if not rows.size:
             continue
@@ -341,12 +334,15 @@ def _write_caption(objects: tuple[SceneObject, ...], background: str) -> str:
         where = _name_position(main)
         text += (f" {where}" if where else "") + f" in front of {add_article(background)}"
     if rest:
-        named = [
-            f"{add_article('small ' + str(item.attributes['phrase']))} {_name_position(item) or 'in the centre'}"
-            for item in rest
-        ]
+        named = [_name_small(item) for item in rest]
         text += ", with " + " and ".join(named)
     return text
+
+
+def _name_small(item: SceneObject) -> str:
+    return (
+        f"{add_article('small ' + str(item.attributes['phrase']))} {_name_position(item) or 'in the centre'}"
+    )
 
 
 def _name_position(item: SceneObject) -> str:

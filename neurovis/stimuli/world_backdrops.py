@@ -1,4 +1,4 @@
-"""What lies behind the things of a scene that is not a place: textured walls, tables, fabric and blurred light."""
+"""What lies behind the things of a scene that is not a place: textured walls, wood, cloth, grass and blur."""
 
 from __future__ import annotations
 
@@ -66,7 +66,6 @@ def make_backdrop(rng: np.random.Generator, side_px: int) -> tuple[NDArray[np.ui
             )
         share = np.clip(0.5 + 2.5 * wave, 0, 1).astype(np.float32)[..., None]
         pixels = (muted + share * (second - muted)) * (1 + np.float32(0.08) * field)[..., None]
-        name = f"{name}"
     elif kind == "blurred background":
         field = make_fractal_field(rng, side_px, slope=2.2, coarsest_cells=2 + int(rng.integers(3)))
         share = np.clip(0.5 + 0.35 * field, 0, 1)[..., None]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
-from neurovis.stimuli.world_palette import FUR, HAIR, SKIN, darker, lighter, pick_colour
+from neurovis.stimuli.world_palette import FUR, HAIR, SKIN, darker, lighter, pick_colour, vary
 
 # Angles of upper and lower arm, upper and lower leg of the left and right side [degrees from hanging
 # straight down, positive to the right of the image].
@@ -78,7 +78,8 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
     lean = 0.12 if pose == "running" else 0.0
     neck = np.array([lean, -0.62])
     arms = [
-        _reach(neck + (side * shoulder, 0.06), angles[i : i + 2], 0.3, 0.29) for side, i in ((-1, 0), (1, 2))
+        _reach(np.add(neck, (side * shoulder, 0.06)), angles[i : i + 2], 0.3, 0.29)
+        for side, i in ((-1, 0), (1, 2))
     ]
     legs = [
         _reach(np.array([side * hip * build, 0.1]), angles[i : i + 2], 0.42, 0.42)
@@ -86,20 +87,26 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
     ]
     sleeve = shirt if rng.random() < 0.5 else skin
     cover = skin if outfit in ("dress", "skirt") else trousers
+    if pose == "sitting":
+        wood = vary(rng, (128, 90, 58), 14)
+        for x in (-0.3, 0.3):
+            pen.limb([(x, 0.2), (x * 1.15, 0.92)], 0.07, darker(wood, 0.25), relief=0.4)
+        pen.limb([(-0.32, 0.2), (0.32, 0.2)], 0.12, wood, relief=0.4, grain=0.2)
     shoe = darker(pick_colour(rng, ("black", "brown", "white", "red"))[1], 0.2)
     for side, leg in zip((-1, 1), legs, strict=True):
         lower = skin if outfit != "trousers" else trousers
         pen.limb(leg[1:], [0.15 * build, 0.1], lower, relief=0.6, grain=0.1)
         pen.limb(leg[:2], [0.22 * build, 0.16 * build], cover, relief=0.6, grain=0.12)
-        toe = leg[2] + (side * 0.09 if pose in ("standing", "waving", "jumping") else 0.11, 0.02)
+        toe = np.add(leg[2], (side * 0.09 if pose in ("standing", "waving", "jumping") else 0.11, 0.02))
         pen.limb([leg[2], toe], [0.11, 0.09], shoe, relief=0.4)
     pen.limb(arms[0][1:], [0.11 * build, 0.08], skin, relief=0.6)
     pen.limb(arms[0][:2], [0.14 * build, 0.11 * build], sleeve, relief=0.6)
     torso = [
-        neck + (-0.08, -0.02), neck + (-shoulder - 0.03, 0.06), (-0.15 * build + lean / 2, -0.2), (-0.19 * build, 0.16),
-        (0.19 * build, 0.16), (0.15 * build + lean / 2, -0.2), neck + (shoulder + 0.03, 0.06), neck + (0.08, -0.02),
+        np.add(neck, (-0.08, -0.02)), np.add(neck, (-shoulder - 0.03, 0.06)), (lean / 2 - 0.15 * build, -0.2),
+        (-0.19 * build, 0.16), (0.19 * build, 0.16), (lean / 2 + 0.15 * build, -0.2),
+        np.add(neck, (shoulder + 0.03, 0.06)), np.add(neck, (0.08, -0.02)),
     ]  # fmt: skip
-    pen.limb([neck + (0, 0.05), neck + (0, -0.12)], 0.11, darker(skin, 0.15))
+    pen.limb([np.add(neck, (0, 0.05)), np.add(neck, (0, -0.12))], 0.11, darker(skin, 0.15))
     if outfit not in ("dress", "skirt"):
         pen.shape(
             [(-0.19 * build, 0.05), (0.19 * build, 0.05), (0.2 * build, 0.2), (-0.2 * build, 0.2)],
@@ -121,7 +128,7 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
     for arm in arms:
         pen.ellipse(*arm[2], 0.06, 0.065, skin, relief=0.4)
     back = rng.random() < 0.5
-    x, y = neck + (lean * 0.4, -0.22)
+    x, y = np.add(neck, (lean * 0.4, -0.22))
     if rng.random() < 0.4:
         pen.limb([(x, y - 0.04), (x, y + 0.2)], [0.3, 0.26], hair, relief=0.4, grain=0.3)
     pen.ellipse(x, y, 0.13, 0.165, hair if back else skin, relief=0.6, grain=0.25 if back else 0.05)
@@ -196,7 +203,7 @@ def _draw_quadruped(
                 (build.leg + depth * 0.5) * 0.5, (build.leg + depth * 0.5) * 0.5,
             )  # fmt: skip
             pen.limb(leg, [build.thick * 1.7, build.thick, build.thick * 0.8], tone, relief=0.5, grain=0.2)
-            pen.limb([leg[2], leg[2] + (0.05, 0.0)], build.thick, darker(tone, 0.6))
+            pen.limb([leg[2], np.add(leg[2], (0.05, 0.0))], build.thick, darker(tone, 0.6))
 
     draw_legs(((-half * 0.62, 0.0), (half * 0.72, 2.2)), far)
     tail = [
@@ -209,8 +216,9 @@ def _draw_quadruped(
     base = np.array([half * 0.72, top - depth * 0.2])
     head = base + (build.neck + 0.22) * np.array([np.cos(neck_angle), -np.sin(neck_angle)])
     trunk = [
-        (-half, top - depth * 0.1), (-half * 0.7, top - depth * 0.85), (0, top - depth * 0.78), (half * 0.7, top - depth * 0.9),
-        (half * 1.02, top - depth * 0.1), (half * 0.75, top + depth * 0.75), (0, top + depth * 0.85), (-half * 0.75, top + depth * 0.7),
+        (-half, top - depth * 0.1), (-half * 0.7, top - depth * 0.85), (0, top - depth * 0.78),
+        (half * 0.7, top - depth * 0.9), (half * 1.02, top - depth * 0.1), (half * 0.75, top + depth * 0.75),
+        (0, top + depth * 0.85), (-half * 0.75, top + depth * 0.7),
     ]  # fmt: skip
     if species == "sheep":
         trunk = [
@@ -240,11 +248,11 @@ def _draw_pattern(
             pen.limb([(x, top - depth * 0.75), (x - 0.05, top + depth * 0.6)], [0.06, 0.04], dark)
         for share in (0.25, 0.5, 0.75):
             spot = base + share * (head - base)
-            pen.limb([spot + (-0.13, -0.05), spot + (0.11, 0.06)], 0.05, dark)
-        pen.limb([base + (-0.12, -0.12), head + (-0.12, -0.06)], 0.09, dark)
+            pen.limb([np.add(spot, (-0.13, -0.05)), np.add(spot, (0.11, 0.06))], 0.05, dark)
+        pen.limb([np.add(base, (-0.12, -0.12)), np.add(head, (-0.12, -0.06))], 0.09, dark)
     elif species == "horse":
         mane = darker((90, 60, 40), rng.uniform(0, 0.6))
-        pen.limb([base + (-0.14, -0.12), head + (-0.12, -0.05)], [0.16, 0.12], mane, grain=0.3)
+        pen.limb([np.add(base, (-0.14, -0.12)), np.add(head, (-0.12, -0.05))], [0.16, 0.12], mane, grain=0.3)
     elif species in ("cow", "giraffe"):
         tone = (56, 44, 40) if species == "cow" else (142, 88, 46)
         for _ in range(5 if species == "cow" else 10):
@@ -260,23 +268,23 @@ def _draw_pattern(
 def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Build) -> None:
     size = build.head
     tone = (70, 62, 60) if species == "sheep" else colour
-    tip = head + (
-        size * (1.5 if species in ("horse", "zebra", "cow", "dog", "giraffe") else 0.9),
-        size * 0.75,
-    )
+    long_nosed = species in ("horse", "zebra", "cow", "dog", "giraffe")
+    tip = np.add(head, (size * (1.5 if long_nosed else 0.9), size * 0.75))
     if species == "elephant":
         trunk = [
-            head + (size * 0.6, 0.1),
-            head + (size * 1.1, 0.35),
-            head + (size * 1.0, 0.7),
-            head + (size * 1.3, 0.85),
+            np.add(head, (size * 0.6, 0.1)),
+            np.add(head, (size * 1.1, 0.35)),
+            np.add(head, (size * 1.0, 0.7)),
+            np.add(head, (size * 1.3, 0.85)),
         ]
         pen.limb(smooth_outline(trunk, closed=False), 0.16, tone, relief=0.5, grain=0.2)
-        pen.limb([head + (size * 0.7, 0.2), head + (size * 1.5, 0.32)], [0.07, 0.04], (238, 232, 214))
+        pen.limb(
+            [np.add(head, (size * 0.7, 0.2)), np.add(head, (size * 1.5, 0.32))], [0.07, 0.04], (238, 232, 214)
+        )
     pen.limb([head, tip], [size * 1.5, size * 0.85], tone, relief=0.65, grain=0.18)
     if species == "elephant":
         pen.ellipse(
-            *(head + (-size * 0.25, 0.02)),
+            *(np.add(head, (-size * 0.25, 0.02))),
             size * 0.62,
             size * 0.85,
             darker(tone, 0.12),
@@ -287,7 +295,7 @@ def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Bu
         ear = darker(tone, 0.2)
         if species == "dog":
             pen.limb(
-                [head + (-size * 0.3, -size * 0.4), head + (-size * 0.5, size * 0.5)],
+                [np.add(head, (-size * 0.3, -size * 0.4)), np.add(head, (-size * 0.5, size * 0.5))],
                 [0.12, 0.1],
                 ear,
                 relief=0.4,
@@ -295,21 +303,25 @@ def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Bu
         else:
             pen.shape(
                 [
-                    head + (-size * 0.6, -size * 0.4),
-                    head + (-size * 0.35, -size * 1.4),
-                    head + (size * 0.1, -size * 0.6),
+                    np.add(head, (-size * 0.6, -size * 0.4)),
+                    np.add(head, (-size * 0.35, -size * 1.4)),
+                    np.add(head, (size * 0.1, -size * 0.6)),
                 ],
                 ear,
             )
     elif species in ("cow", "giraffe"):
-        pen.limb([head + (0, -size * 0.5), head + (-size * 0.1, -size * 1.3)], 0.05, (214, 200, 170))
         pen.limb(
-            [head + (-size * 0.4, -size * 0.2), head + (-size * 1.1, -size * 0.3)],
+            [np.add(head, (0, -size * 0.5)), np.add(head, (-size * 0.1, -size * 1.3))], 0.05, (214, 200, 170)
+        )
+        pen.limb(
+            [np.add(head, (-size * 0.4, -size * 0.2)), np.add(head, (-size * 1.1, -size * 0.3))],
             [0.1, 0.06],
             darker(tone, 0.25),
         )
-    pen.ellipse(*(head + (size * 0.3, -size * 0.2)), 0.035, 0.035, (20, 18, 20), grain=0)
-    pen.ellipse(*(tip + (size * 0.2, -size * 0.05)), size * 0.18, size * 0.15, darker(tone, 0.65), grain=0)
+    pen.ellipse(*(np.add(head, (size * 0.3, -size * 0.2))), 0.035, 0.035, (20, 18, 20), grain=0)
+    pen.ellipse(
+        *(np.add(tip, (size * 0.2, -size * 0.05))), size * 0.18, size * 0.15, darker(tone, 0.65), grain=0
+    )
 
 
 def _draw_bird(pen: Pen, colour: Colour) -> None:

@@ -6,6 +6,8 @@ the colour as nested shapes that drift towards the light, and one blur turns it 
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,14 +20,9 @@ NEUTRAL_SHADE = 128
 BACKGROUND_OWNER = 0
 PLACE_OWNER = 1
 _RELIEF_LEVELS = (1.0, 0.8, 0.6, 0.4, 0.2)
-_CIRCLE = np.stack(
-    [
-        np.cos(np.linspace(0, 2 * np.pi, 28, endpoint=False)),
-        np.sin(np.linspace(0, 2 * np.pi, 28, endpoint=False)),
-    ],
-    axis=1,
-)
-_HALF_CIRCLE = np.linspace(-np.pi / 2, np.pi / 2, 7)
+_ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_HALF_CIRCLE = tuple((math.cos(angle), math.sin(angle)) for angle in (k * math.pi / 6 for k in range(-3, 4)))
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,12 @@ class Canvas:
         """Paint ``colour`` through an "L" mask of the whole canvas, leaving owners as they are."""
         self._paint.paste((*colour, shade), (0, 0), mask)
 
+    def claim(self, outline: list[float], owner: int) -> None:
+        """Change the owner inside an outline of canvas pixels; colour, grain and shadows stay."""
+        owners = self._info.getchannel("R")
+        ImageDraw.Draw(owners).polygon(outline, fill=owner)
+        self._info.paste(Image.merge("RGB", (owners, *self._info.split()[1:])))
+
     def render(self, grain: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Light the painted scene.
 
@@ -116,17 +119,28 @@ class Canvas:
         info = np.asarray(self._info)
         shade = self._paint.getchannel("A").filter(ImageFilter.GaussianBlur(self.side_px / 110))
         gain = np.asarray(shade, dtype=np.float32) * np.float32(1 / NEUTRAL_SHADE)
-        gain *= 1 + info[..., 1] * (grain * np.float32(1 / 255))
-        if self._shadow.getbbox() is not None:
-            shadow = np.asarray(self._shadow.filter(ImageFilter.GaussianBlur(self.side_px / 45)))
-            gain *= 1 - shadow * np.float32(1 / 255) * (info[..., 2] == 0)
+        gain *= 1 + info[..., 1] * (grain * np.float32(0.5 / 255))
+        gain *= 1 - self._cast_shadows(info[..., 2]) * (info[..., 2] == 0)
+        np.maximum(gain, 0, out=gain)
         gain *= self._compute_gradient() * np.float32(self.light.brightness)
         warm = np.float32(0.16 * self.light.temperature)
         tint = np.array([1 + warm, 1 + 0.2 * warm, 1 - warm], dtype=np.float32)
-        lit = paint[..., :3] * gain[..., None]
-        lit *= tint
-        np.clip(lit, 0, 255, out=lit)
-        return lit.astype(np.uint8), info[..., 0]
+        lit = np.empty((self.side_px, self.side_px, 3), dtype=np.uint8)
+        for channel in range(3):
+            np.minimum(
+                paint[..., channel] * (gain * tint[channel]), 255, out=lit[..., channel], casting="unsafe"
+            )
+        return lit, info[..., 0]
+
+    def _cast_shadows(self, solid: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Share of light that things take from what lies behind: their silhouettes, away from the light."""
+        silhouette = Image.fromarray(np.ascontiguousarray(solid))
+        # Shadows are blurred far beyond a quarter of the resolution.
+        silhouette, shadow = silhouette.reduce(4), self._shadow.reduce(4)
+        away = -self.light.vector * self.side_px * 0.03 / 4
+        shadow.paste(int(120 * self.light.contrast), (round(away[0]), round(away[1])), silhouette)
+        blurred = shadow.filter(ImageFilter.GaussianBlur(self.side_px / 160)).resize(self._info.size)
+        return np.asarray(blurred) * np.float32(1 / 255)
 
     def _compute_gradient(self) -> NDArray[np.float32]:
         position = np.linspace(-1, 1, self.side_px, dtype=np.float32)
@@ -203,7 +217,7 @@ class Pen:
         relief : float
             Roundness, 0 (flat) to 1 (ball).
         grain : float
-            Amplitude of the fine texture.
+            Strength of the fine texture, 0 to 1; twice its standard deviation.
         shade : float
             Brightness of the whole part, 1 = neutral.
         """
@@ -239,7 +253,7 @@ class Pen:
         points = _CIRCLE * (radius_x, radius_x if radius_y is None else radius_y)
         if turn_deg:
             points = points @ _rotation(turn_deg)
-        self.shape(points + (x, y), colour, relief=relief, grain=grain, shade=shade)
+        self.shape(np.add(points, (x, y)), colour, relief=relief, grain=grain, shade=shade)
 
     def limb(
         self,
@@ -265,25 +279,35 @@ class Pen:
         radii = np.broadcast_to(np.asarray(widths, dtype=float) * scale / 2, len(joints))
         strength = relief * self.canvas.light.contrast
         levels = _RELIEF_LEVELS[::2] if strength > 0 else (1.0,)
+        toward_x, toward_y = self.canvas.light.vector.tolist()
+        chain = [(x, y, radius) for (x, y), radius in zip(joints.tolist(), radii.tolist(), strict=True)]
         for level in levels:
-            drift = self.canvas.light.vector * 0.6 * (1 - level)
+            drift = 0.6 * (1 - level)
             ink = _clip(NEUTRAL_SHADE * shade * _relief_gain(level, strength))
-            for start, stop, radius, end in zip(joints[:-1], joints[1:], radii[:-1], radii[1:], strict=True):
-                rod = _rod(start + drift * radius, stop + drift * end, radius * level, end * level)
+            for (x0, y0, start), (x1, y1, end) in itertools.pairwise(chain):
+                rod = _rod(
+                    x0 + drift * start * toward_x,
+                    y0 + drift * start * toward_y,
+                    x1 + drift * end * toward_x,
+                    y1 + drift * end * toward_y,
+                    start * level,
+                    end * level,
+                )
                 if level == 1.0:
                     self._own(rod, grain)
                 self.canvas.draw_paint.polygon(rod, fill=(*colour, ink))
 
     def shadow(self, x: float, y: float, radius_x: float, radius_y: float, *, strength: float = 0.45) -> None:
-        """Soft shadow on whatever lies behind the things of a scene."""
-        outline = self.to_px(_CIRCLE * (radius_x, radius_y) + (x, y))
+        """Soft shadow on the ground, besides the one that the silhouette casts by itself."""
+        outline = self.to_px(np.add(_CIRCLE * (radius_x, radius_y), (x, y)))
         self.canvas.draw_shadow.polygon(
             outline.ravel().tolist(), fill=_clip(255 * strength * self.canvas.light.contrast)
         )
 
-    def claim(self, points: ArrayLike, *, grain: float = 0.0) -> None:
+    def claim(self, points: ArrayLike) -> None:
         """Give the pixels inside an outline to the owner without painting them."""
-        self._own(self.to_px(points).ravel().tolist(), grain)
+        outline = self.to_px(points).ravel().tolist()
+        self.canvas.claim(outline, self.owner)
 
     def _own(self, outline: list[float], grain: float) -> None:
         solid = 255 if self.owner > PLACE_OWNER else 0
@@ -333,12 +357,16 @@ def _rotation(turn_deg: float) -> NDArray[np.float64]:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def _rod(start: NDArray, stop: NDArray, radius: float, end: float) -> list[float]:
-    along = np.arctan2(*(stop - start)[::-1])
-    cap = along + _HALF_CIRCLE
-    far = stop + end * np.stack([np.cos(cap), np.sin(cap)], axis=1)
-    near = start - radius * np.stack([np.cos(cap), np.sin(cap)], axis=1)
-    return np.concatenate([far, near]).ravel().tolist()
+def _rod(x0: float, y0: float, x1: float, y1: float, radius: float, end: float) -> list[float]:
+    """Outline of a rod with round ends; plain floats, since it is drawn tens of times a scene."""
+    length = math.hypot(x1 - x0, y1 - y0) or 1.0
+    along_x, along_y = (x1 - x0) / length, (y1 - y0) / length
+    outline: list[float] = []
+    for x, y, size in ((x1, y1, end), (x0, y0, -radius)):
+        for cosine, sine in _HALF_CIRCLE:
+            outline.append(x + size * (along_x * cosine - along_y * sine))
+            outline.append(y + size * (along_y * cosine + along_x * sine))
+    return outline
 
 
 def _clip(value: float) -> int:

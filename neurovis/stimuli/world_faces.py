@@ -55,8 +55,8 @@ def draw_human_face(pen: Pen, rng: np.random.Generator) -> dict[str, float | str
         front.ellipse(side * 0.42, 0.32, 0.17, 0.13, cheek, grain=0.03)
     if beard:
         chin = [
-            (-width * 0.94, 0.15), (-0.5, 0.4), (0, 0.36), (0.5, 0.4), (width * 0.94, 0.15), (jaw * 1.02, 0.8),
-            (0, 1.06), (-jaw * 1.02, 0.8),
+            (-width * 0.94, 0.15), (-0.5, 0.4), (0, 0.36), (0.5, 0.4), (width * 0.94, 0.15),
+            (jaw * 1.02, 0.8), (0, 1.06), (-jaw * 1.02, 0.8),
         ]  # fmt: skip
         pen.shape(smooth_outline(chin), darker(hair, 0.1), relief=0.35, grain=0.35)
     _draw_features(front, rng, skin, hair, expression, glasses=glasses)
@@ -110,10 +110,10 @@ def _draw_features(
         pen.ellipse(0, mouth_y, 0.1, 0.12, (60, 20, 22))
     elif expression == "smiling":
         curve = [(-mouth_width, -0.1), (0, 0.0), (mouth_width, -0.1), (mouth_width * 0.6, 0.08), (0, 0.15)]
-        outline = smooth_outline(np.array([*curve, (-mouth_width * 0.6, 0.08)]) + (0, mouth_y))
+        outline = smooth_outline(np.add([*curve, (-mouth_width * 0.6, 0.08)], (0, mouth_y)))
         pen.shape(outline, lips)
         teeth = [(-mouth_width * 0.75, -0.05), (0, 0.02), (mouth_width * 0.75, -0.05), (0, 0.09)]
-        pen.shape(smooth_outline(np.array(teeth) + (0, mouth_y)), (246, 244, 238), grain=0)
+        pen.shape(smooth_outline(np.add(np.array(teeth), (0, mouth_y))), (246, 244, 238), grain=0)
     else:
         bend = 0.1 if expression == "frowning" else -0.015
         corner = mouth_y + bend
@@ -147,7 +147,8 @@ def _draw_hair(pen: Pen, style: str, hair: Colour, width: float, yaw: float) -> 
     part = 0.3 * yaw
     fringe = [
         (-width * 1.06, 0.0), (-width * 1.05, -0.6), (-0.4, -1.1), (0.4, -1.1), (width * 1.05, -0.6),
-        (width * 1.06, 0.0), (width * 0.9, -0.3), (0.35 + part, -0.62), (part - 0.1, -0.55), (-width * 0.9, -0.3),
+        (width * 1.06, 0.0), (width * 0.9, -0.3), (0.35 + part, -0.62), (part - 0.1, -0.55),
+        (-width * 0.9, -0.3),
     ]  # fmt: skip
     pen.shape(smooth_outline(fringe), hair, relief=0.6, grain=0.3)
     pen.limb([(-0.4, -0.92), (0.05, -1.0), (0.35, -0.93)], 0.07, lighter(hair, 0.25), grain=0.3)

@@ -1,4 +1,4 @@
-"""The stimulus world on disk: a StimulusSet folder with annotations, made in parts that a killed run keeps."""
+"""The stimulus world on disk: a StimulusSet folder with annotations, made in parts that outlive a kill."""
 
 from __future__ import annotations
 

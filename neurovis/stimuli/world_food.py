@@ -101,7 +101,7 @@ def _draw_banana(pen: Pen, rng: np.random.Generator) -> str:
         curve = curve + shift
         widths = 0.08 + 0.36 * np.sin(np.linspace(0.08, np.pi - 0.12, len(curve))) ** 0.7
         pen.limb(curve, widths, colour, relief=0.8)
-        pen.limb(curve[4:-4] + (0, 0.05), 0.03, darker(colour, 0.25))
+        pen.limb(np.add(curve[4:-4], (0, 0.05)), 0.03, darker(colour, 0.25))
         pen.limb(curve[:2], 0.12, (92, 78, 40))
         pen.limb(curve[-2:], 0.09, (70, 56, 36))
     return "yellow"
@@ -184,7 +184,7 @@ def _draw_watermelon(pen: Pen, rng: np.random.Generator) -> str:
     angle = np.linspace(0, np.pi, 20)
     arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     for size, tone in ((1.0, (44, 110, 52)), (0.92, (206, 226, 168)), (0.84, flesh)):
-        pen.shape(arc * size * (1, 0.95) + (0, -0.4), tone, relief=0.15, grain=0.12)
+        pen.shape(np.add(arc * size * (1, 0.95), (0, -0.4)), tone, relief=0.15, grain=0.12)
     for spot in arc[2:-2:3]:
         for size in (0.38, 0.64):
             pen.ellipse(spot[0] * size, spot[1] * size - 0.38, 0.035, 0.06, (36, 24, 22), grain=0)
@@ -224,7 +224,7 @@ def _draw_pineapple(pen: Pen, rng: np.random.Generator) -> str:
 
 
 def draw_dish(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
-    """Draw a dish on a plate or in a bowl, seen from above at an angle; attributes as in :func:`draw_fruit`."""
+    """Draw a dish on a plate or in a bowl, seen at an angle; attributes as in :func:`draw_fruit`."""
     kind = DISHES[rng.integers(len(DISHES))]
     plate_name, plate = pick_colour(rng, ("white", "white", "beige", "blue", "teal", "black"), spread=6)
     tilt = float(rng.uniform(0.55, 0.9))
@@ -243,10 +243,10 @@ def draw_dish(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
         "sushi": _draw_sushi,
     }
     painters[kind](pen, flat, rng)
-    vessel = "in" if kind == "soup" else "on"
+    vessel = f"in a {plate_name} bowl" if kind == "soup" else f"on a {plate_name} plate"
+    amount = "" if kind in ("pizza", "burger", "salad") else "portion of "
     return {
-        "phrase": f"{'portion of ' if kind not in ('pizza', 'burger', 'salad') else ''}{kind} {vessel} a {plate_name} "
-        + ("bowl" if kind == "soup" else "plate"),
+        "phrase": f"{amount}{kind} {vessel}",
         "colour": plate_name,
         "kind": kind,
         "tilt": tilt,
@@ -259,7 +259,7 @@ def _scatter(rng: np.random.Generator, count: int, radius: float) -> list[tuple[
     return list(zip(distance * np.cos(angle), distance * np.sin(angle), strict=True))
 
 
-def _draw_pizza(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_pizza(_pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     flat.ellipse(0, 0, 0.88, 0.88, (196, 138, 74), relief=0.4, grain=0.2)
     flat.ellipse(0, 0, 0.76, 0.76, (200, 66, 42), grain=0.2)
     flat.ellipse(0, 0, 0.7, 0.7, (240, 204, 112), grain=0.35)
@@ -272,7 +272,7 @@ def _draw_pizza(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
         flat.limb([-tip, tip], 0.022, (168, 112, 58))
 
 
-def _draw_spaghetti(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_spaghetti(_pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     base: Colour = (232, 200, 118)
     flat.ellipse(0, -0.05, 0.68, 0.6, darker(base, 0.25), relief=0.5, grain=0.2)
     for _ in range(16):
@@ -288,14 +288,14 @@ def _draw_spaghetti(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     _draw_leaf(flat, 0, -0.3, 40, 0.25)
 
 
-def _draw_salad(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_salad(_pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     for x, y in _scatter(rng, 16, 0.58):
         green = vary(rng, (104, 158, 58), 16)
         bumps = np.linspace(0, 2 * np.pi, 9, endpoint=False)
         edge = (
             0.26 * (1 + 0.25 * rng.normal(size=9))[:, None] * np.stack([np.cos(bumps), np.sin(bumps)], axis=1)
         )
-        flat.shape(smooth_outline(edge + (x, y), n_between=2), green, relief=0.6, grain=0.3)
+        flat.shape(smooth_outline(np.add(edge, (x, y)), n_between=2), green, relief=0.6, grain=0.3)
     for x, y in _scatter(rng, 5, 0.5):
         flat.ellipse(x, y, 0.15, 0.15, (208, 52, 42), relief=0.8)
         flat.ellipse(x - 0.04, y - 0.05, 0.04, 0.03, (255, 226, 216), grain=0)
@@ -303,13 +303,13 @@ def _draw_salad(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
         flat.ellipse(x, y, 0.15, 0.13, (198, 222, 150), relief=0.2)
 
 
-def _draw_eggs(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_eggs(_pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     for x in (-0.32, 0.3)[: int(rng.integers(1, 3))]:
         bumps = np.linspace(0, 2 * np.pi, 8, endpoint=False)
         edge = (
             0.42 * (1 + 0.12 * rng.normal(size=8))[:, None] * np.stack([np.cos(bumps), np.sin(bumps)], axis=1)
         )
-        flat.shape(smooth_outline(edge + (x, 0.02)), (250, 246, 236), relief=0.25, grain=0.03)
+        flat.shape(smooth_outline(np.add(edge, (x, 0.02))), (250, 246, 236), relief=0.25, grain=0.03)
         flat.ellipse(x, 0, 0.19, 0.19, (244, 172, 40), relief=0.8, grain=0)
         flat.ellipse(x - 0.06, -0.06, 0.05, 0.04, (255, 246, 214), grain=0)
     for y in (0.4, 0.55):
@@ -317,7 +317,7 @@ def _draw_eggs(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
         flat.limb(strip, 0.13, (160, 62, 48), relief=0.3, grain=0.4)
 
 
-def _draw_soup(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_soup(_pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     colour = vary(rng, [(212, 108, 48), (196, 60, 40), (140, 158, 72), (222, 188, 112)][rng.integers(4)], 8)
     rim = smooth_outline([(-0.95, 0.05), (-0.7, 0.85), (0, 1.15), (0.7, 0.85), (0.95, 0.05)])
     flat.shape(rim, (224, 222, 216), relief=0.6, grain=0.03)
@@ -331,7 +331,7 @@ def _draw_soup(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     )
 
 
-def _draw_burger(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_burger(pen: Pen, _flat: Pen, rng: np.random.Generator) -> None:
     bun = vary(rng, (204, 140, 70), 8)
     pen.limb([(-0.45, 0.28), (0.45, 0.28)], 0.32, bun, relief=0.5, grain=0.1)
     pen.limb([(-0.52, 0.08), (0.52, 0.08)], 0.22, (98, 56, 38), relief=0.5, grain=0.4)
@@ -347,7 +347,7 @@ def _draw_burger(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
         pen.ellipse(x, -0.52 + y * 0.3, 0.04, 0.025, (250, 234, 196), grain=0)
 
 
-def _draw_cake(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_cake(pen: Pen, _flat: Pen, rng: np.random.Generator) -> None:
     cream = vary(rng, [(250, 236, 214), (98, 56, 40), (240, 178, 190)][rng.integers(3)], 6)
     sponge = vary(rng, [(226, 180, 110), (110, 66, 44)][rng.integers(2)], 8)
     pen.shape([(-0.62, -0.32), (0.55, -0.1), (0.55, 0.5), (-0.62, 0.22)], sponge, grain=0.3)
@@ -358,7 +358,7 @@ def _draw_cake(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
     pen.ellipse(0.15, -0.52, 0.04, 0.03, (255, 230, 226), grain=0)
 
 
-def _draw_sushi(pen: Pen, flat: Pen, rng: np.random.Generator) -> None:
+def _draw_sushi(pen: Pen, _flat: Pen, rng: np.random.Generator) -> None:
     for x, y in ((-0.4, -0.32), (0.1, -0.38), (-0.48, 0.18), (0.02, 0.12), (0.48, -0.05), (0.4, 0.4)):
         core = [(238, 124, 84), (108, 158, 66), (246, 206, 74)][rng.integers(3)]
         pen.limb([(x, y), (x, y + 0.14)], 0.46, (30, 40, 34), relief=0.3)

@@ -57,7 +57,7 @@ def _draw_hammer(pen: Pen, colour: Colour, steel: Colour) -> None:
     pen.shape(smooth_outline(claw), steel, relief=0.6, grain=0.05)
 
 
-def _draw_wrench(pen: Pen, colour: Colour, steel: Colour) -> None:
+def _draw_wrench(pen: Pen, _colour: Colour, steel: Colour) -> None:
     pen.limb([(0, -0.6), (0, 0.6)], 0.24, steel, relief=0.8, grain=0.05)
     pen.limb([(0, -0.35), (0, 0.35)], 0.09, darker(steel, 0.3))
     jaw = [
@@ -241,7 +241,7 @@ def _draw_car(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
         _draw_wheel(pen, x, 0.36, 0.23)
 
 
-def _draw_bus(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
+def _draw_bus(pen: Pen, colour: Colour, _rng: np.random.Generator) -> None:
     body = [(-1.05, -0.5), (-0.98, -0.58), (0.98, -0.58), (1.05, -0.45), (1.05, 0.42), (-1.05, 0.42)]
     pen.shape(body, colour, relief=0.3, grain=0.05)
     pen.shape([(-1.05, 0.12), (1.05, 0.12), (1.05, 0.26), (-1.05, 0.26)], lighter(colour, 0.6))
@@ -267,13 +267,13 @@ def _draw_truck(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
         _draw_wheel(pen, x, 0.4, 0.19)
 
 
-def _draw_bicycle(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
+def _draw_bicycle(pen: Pen, colour: Colour, _rng: np.random.Generator) -> None:
     angle = np.linspace(0, 2 * np.pi, 25)
     for x in (-0.6, 0.6):
         pen.limb(np.stack([x + 0.4 * np.cos(angle), 0.3 + 0.4 * np.sin(angle)], axis=1), 0.075, _TYRE)
         for spoke in np.linspace(0, np.pi, 5)[:-1]:
             tip = 0.38 * np.array([np.cos(spoke), np.sin(spoke)])
-            pen.limb([(x, 0.3) - tip, (x, 0.3) + tip], 0.018, (190, 190, 194))
+            pen.limb([np.subtract((x, 0.3), tip), np.add((x, 0.3), tip)], 0.018, (190, 190, 194))
     frame = (
         [(-0.6, 0.3), (-0.22, -0.25), (0.42, -0.25), (0.02, 0.32), (-0.22, -0.25)],
         [(-0.6, 0.3), (0.02, 0.32)],
@@ -287,7 +287,7 @@ def _draw_bicycle(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
     pen.ellipse(0.02, 0.32, 0.11, 0.11, (90, 90, 94))
 
 
-def _draw_boat(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
+def _draw_boat(pen: Pen, colour: Colour, _rng: np.random.Generator) -> None:
     pen.limb([(0.0, 0.5), (0.0, -1.0)], 0.06, (120, 90, 60))
     pen.shape([(0.06, -0.95), (0.75, 0.28), (0.06, 0.28)], (244, 242, 234), relief=0.25, grain=0.05)
     pen.shape([(-0.06, -0.8), (-0.6, 0.28), (-0.06, 0.28)], lighter(colour, 0.35), relief=0.25, grain=0.05)
@@ -313,7 +313,7 @@ def _draw_aeroplane(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
     body.limb([(0.06, 0.22), (-0.12, 0.22)], 0.11, (130, 134, 142), relief=0.5)
 
 
-def _draw_train(pen: Pen, colour: Colour, rng: np.random.Generator) -> None:
+def _draw_train(pen: Pen, colour: Colour, _rng: np.random.Generator) -> None:
     pen.limb([(-1.2, 0.5), (1.2, 0.5)], 0.05, (104, 98, 94))
     nose = [(-1.1, -0.42), (0.55, -0.42), (0.85, -0.3), (1.08, 0.2), (1.04, 0.36), (-1.1, 0.36)]
     pen.shape(nose, colour, relief=0.4, grain=0.04)

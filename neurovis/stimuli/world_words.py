@@ -11,13 +11,14 @@ from PIL import Image, ImageFont
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
 from neurovis.stimuli.world_palette import NAMED, darker, lighter, pick_colour, vary
 
-VOCABULARY = tuple(
-    "open stop sale hotel music water coffee bread north south river stone light garden winter summer paper table "
-    "house train bus park cafe bank news film book store pizza fresh happy dream ocean island forest mountain "
-    "welcome exit east west green silver morning evening school museum bakery market station street bridge tower "
-    "castle window flower apple lemon honey sugar tea soup salad radio piano guitar dance star moon sun cloud rain "
-    "snow wind fire gold iron wood glass cotton silk".split()
+_WORDS = (
+    "open stop sale hotel music water coffee bread north south river stone light garden winter summer "
+    "paper table house train bus park cafe bank news film book store pizza fresh happy dream ocean island "
+    "forest mountain welcome exit east west green silver morning evening school museum bakery market "
+    "station street bridge tower castle window flower apple lemon honey sugar tea soup salad radio piano guitar "
+    "dance star moon sun cloud rain snow wind fire gold iron wood glass cotton silk"
 )
+VOCABULARY = tuple(_WORDS.split())
 _FONT_PX = 64
 # Cursive letters as strokes in units of the x-height: x grows to the right, y is 0 on the baseline and
 # 1 at the x-height. One path for each letter, from the entry on the left to the exit on the right.
@@ -146,7 +147,7 @@ def trace_cursive(
     for letter in text:
         width, knots = _CURSIVE[letter]
         points = np.array([[float(v) for v in pair.split(",")] for pair in knots.split()])
-        path.append(points + (x, 0))
+        path.append(np.add(points, (x, 0)))
         if letter in "ij":
             extra.append(np.array([(x + 0.32, 1.45), (x + 0.36, 1.5)]))
         if letter == "t":
