@@ -14,29 +14,19 @@ from typing import TYPE_CHECKING
 
 from neurovis.core import compute_file_hash, find_model, import_optional
 from neurovis.io import read_json
+from neurovis.stimuli.world import SUBTYPES as SUBTYPES_OF_CATEGORY
 from neurovis.training.checkpoints import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODEL_NAME = "simulated-cortex-evidence"
-SUBTYPES_OF_CATEGORY: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "face": ("human", "animal"),
-        "body": ("person", "animal_body"),
-        "place": ("indoor", "outdoor"),
-        "word": ("print", "script"),
-        "food": ("fruit", "dish"),
-        "object": ("tool", "vehicle"),
-    }
-)
-CATEGORIES = tuple(SUBTYPES_OF_CATEGORY)
 SUBTYPES = tuple(subtype for pair in SUBTYPES_OF_CATEGORY.values() for subtype in pair)
 CATEGORY_OF_SUBTYPE: Mapping[str, str] = MappingProxyType(
     {subtype: category for category, pair in SUBTYPES_OF_CATEGORY.items() for subtype in pair}
 )
 EVIDENCE_GRID = 16
-EVIDENCE_CHANNELS = (24, 32, 48, 48, 48)
+EVIDENCE_CHANNELS = (24, 40, 56, 56, 56)
 
 
 def make_evidence_network(channels: tuple[int, ...] = EVIDENCE_CHANNELS) -> nn.Module:

@@ -25,6 +25,7 @@ from neurovis.datasets.simulated.evidence import (
     make_evidence_network,
 )
 from neurovis.io import atomic_path, write_json
+from neurovis.stimuli.world import make_scene
 from neurovis.training.checkpoints import write_tensors
 from neurovis.training.loop import ArrayBatches, train
 
@@ -116,8 +117,6 @@ def make_training_scenes(n_images: int, *, seed: int) -> tuple[NDArray[np.uint8]
     """
     from tqdm import tqdm
 
-    from neurovis.stimuli.world import make_scene
-
     cell = FIELD_PX // EVIDENCE_GRID
     images = np.empty((n_images, FIELD_PX, FIELD_PX, 3), dtype=np.uint8)
     shares = np.zeros((n_images, len(SUBTYPES), EVIDENCE_GRID, EVIDENCE_GRID), dtype=np.float32)
@@ -160,6 +159,9 @@ def measure_evidence(
 def _compute_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     torch = import_optional("torch", extra="torch")
     pixels, targets = batch
+    # Half of the batches are seen in the mirror: twice the scenes for the price of one.
+    if network.training and torch.rand(()) < 0.5:
+        pixels, targets = pixels.flip(3), targets.flip(3)
     logits = network(2.0 * pixels - 1.0)
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets) * len(SUBTYPES)
 

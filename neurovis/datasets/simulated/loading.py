@@ -7,6 +7,7 @@ from pathlib import Path
 from neurovis.core import NeuralData, StimulusSet, find_data_root
 from neurovis.datasets.simulated.betas import simulate_betas
 from neurovis.datasets.simulated.subject import make_subject
+from neurovis.stimuli.world_files import make_world
 
 N_TRAIN_REPEATS = 2
 N_TEST_REPEATS = 6
@@ -48,8 +49,6 @@ def load_simulated(
     ValueError
         If a count is not positive.
     """
-    from neurovis.stimuli.world import make_world
-
     if n_train < 1 or n_test < 1:
         raise ValueError(f"n_train and n_test must be at least 1, got {n_train} and {n_test}.")
     folder = find_data_root(root) / "simulated" / f"world-seed{seed}-n{n_train + n_test}"

@@ -41,13 +41,14 @@ from neurovis.datasets.simulated.motion import (
     compute_static_response,
     make_motion_tuning,
 )
+from neurovis.stimuli.world import make_scene
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from neurovis.datasets.simulated.subject import SimulatedSubject
 
-N_REFERENCE_SCENES = 240
+N_REFERENCE_SCENES = 200
 REFERENCE_SEED = 90210
 """Seed of the scenes that define ``signal_sd``; keep stimulus sets to other seeds."""
 
@@ -166,8 +167,6 @@ def compute_reference_sd(table: pd.DataFrame) -> NDArray[np.float64]:
 @lru_cache(maxsize=1)
 def load_reference_scenes() -> Tensor:
     """Scenes of the stimulus world that define the scale of the signal, (n, 3, 64, 64)."""
-    from neurovis.stimuli.world import make_scene
-
     images = np.stack([make_scene(REFERENCE_SEED, index).image for index in range(N_REFERENCE_SCENES)])
     return prepare_images(images, size_dva=(FIELD_DVA, FIELD_DVA))
 

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neurovis.core import check_array, check_option
-from neurovis.datasets.simulated.evidence import CATEGORIES
 from neurovis.datasets.simulated.subject import SimulatedSubject
 from neurovis.io import atomic_path, read_json, read_table, write_json, write_table
+from neurovis.stimuli.world import CATEGORIES
 
 _FORMAT = "simulated_truth"
 
@@ -223,7 +223,7 @@ def read_truth(folder: str | Path) -> SimulatedTruth:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}; simulate the data again.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             stimulus_ids, responses = archive["stimulus_id"], archive["responses"]
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
         raise ValueError(f"{path} is truncated or foreign ({error}); simulate the data again.") from error

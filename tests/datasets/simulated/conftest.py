@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from neurovis.datasets.simulated import compute_true_responses, make_subject
+from neurovis.stimuli.world import make_scene
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +19,7 @@ def other_subject():
 
 @pytest.fixture(scope="session")
 def scenes():
-    from neurovis.stimuli.world import make_scene
-
-    return [make_scene(4242, index) for index in range(240)]
+    return [make_scene(4242, index) for index in range(180)]
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ import torch
 from neurovis.core import compute_file_hash, find_model
 from neurovis.datasets.simulated.early import prepare_images
 from neurovis.datasets.simulated.evidence import (
-    CATEGORIES,
     MODEL_NAME,
     SUBTYPES,
-    SUBTYPES_OF_CATEGORY,
     compute_evidence,
     load_evidence_network,
     make_evidence_network,
@@ -26,14 +24,6 @@ from neurovis.datasets.simulated.evidence_training import (
 @pytest.fixture(scope="module")
 def unseen():
     return make_training_scenes(150, seed=5151)
-
-
-def test_subtypes_are_those_of_the_world():
-    from neurovis.stimuli.world import CATEGORIES as WORLD_CATEGORIES
-    from neurovis.stimuli.world import SUBTYPES as WORLD_SUBTYPES
-
-    assert tuple(WORLD_CATEGORIES) == CATEGORIES
-    assert {key: tuple(value) for key, value in WORLD_SUBTYPES.items()} == dict(SUBTYPES_OF_CATEGORY)
 
 
 def test_shipped_network_finds_the_subtypes_in_unseen_scenes(unseen):
