@@ -7,20 +7,22 @@ block over its scans, shifted by an assumed haemodynamic delay, is one case.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.spatial.distance import squareform
 from sklearn.decomposition import PCA
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from neurovis.core import NeuralData, make_neural_data, make_rng
-from neurovis.datasets.haxby2001 import CATEGORIES, NAME, HaxbyRuns, load_haxby2001
-from neurovis.evaluation.studies.resampling import compute_bootstrap_ci, permute_within
+from neurovis.datasets.haxby2001 import CATEGORIES, NAME, RUNS, HaxbyRuns, load_haxby2001
+from neurovis.decoding.classification import Decoding, compute_permutation_null, decode_left_out_runs
 from neurovis.evaluation.studies.results import StudyResult, make_result_row, make_result_table
+from neurovis.metrics.rdm import compare_rdms, compute_rdm
+from neurovis.metrics.significance import compute_summary_ci
 
 DELAY_S = 5.0  # two scans, as the data set's description advises
 _DELAYS_S = (0.0, 2.5, 5.0, 7.5)
@@ -113,109 +115,80 @@ def analyse_haxby2001(
     rows, figures = [], {"categories": np.array(CATEGORIES)}
     for delay_s in _DELAYS_S:
         blocks = compute_block_responses(runs, delay_s=delay_s)
-        X, y, run = blocks.values, blocks["stimulus_id"].values, blocks["run"].values
-        hit, null = _decode(X, y, run, n_permutations, make_rng(seed, NAME, "svm", str(delay_s)))
         advised = delay_s == DELAY_S
-        rows.append(
-            make_result_row(
-                study=NAME,
-                subject="1",
-                quantity=f"accuracy, 8 categories, delay {delay_s:g} s",
-                value=hit.mean(),
-                ci=_interval(hit.mean(axis=1), make_rng(seed, NAME, "ci")),
-                chance=1 / len(CATEGORIES),
-                null=null,
-                n=hit.size,
-                split=_SPLIT,
-                reference=0.56 if advised else np.nan,
-                note=f"{X.shape[1]} voxels; "
-                + ("the advised delay" if advised else "reported for comparison"),
-            )
-        )
-        if advised:
-            figures |= {"confusion": _compute_confusion(X, y, run), "null_accuracy": null}
-            rows += _compare_two(X, y, run, n_permutations, seed)
-            row, figures["rdm"] = _compare_geometry(X, y, run, n_permutations, seed)
-            rows.append(row)
+        quantity = f"accuracy, 8 categories, delay {delay_s:g} s"
+        reference = 0.56 if advised else np.nan
+        row, decoding, null = _decode(blocks, quantity, n_permutations, seed, reference)
+        rows.append(row)
+        if not advised:
+            continue
+        faces_houses = blocks[np.isin(blocks["stimulus_id"].values, ("face", "house"))]
+        rows.append(_decode(faces_houses, "accuracy, face or house", n_permutations, seed, np.nan)[0])
+        rows.append(_compare_geometry(blocks, n_permutations, seed))
+        order = np.searchsorted(decoding.classes, CATEGORIES)
+        confusion = decoding.confusion[np.ix_(order, order)] / len(RUNS)
+        rdm = squareform(_compute_category_rdm(blocks, np.ones(len(blocks), dtype=bool)))
+        figures |= {"confusion": confusion, "null_accuracy": null, "rdm": rdm}
     return StudyResult(make_result_table(rows), figures)
 
 
-def _make_decoder() -> object:
+def _make_decoder() -> Pipeline:
     # A full PCA only rotates onto the span of the training cases, which a linear machine does not notice,
-    # and makes it ten times faster with more voxels than cases.
+    # and makes it ten times faster with more voxels than cases. One category against the rest.
     return make_pipeline(
         StandardScaler(), PCA(svd_solver="full"), LinearSVC(dual=True, max_iter=20000, random_state=0)
     )
 
 
-def _predict(X: NDArray, y: NDArray, run: NDArray) -> NDArray:
-    return cross_val_predict(_make_decoder(), X, y, groups=run, cv=LeaveOneGroupOut())
-
-
 def _decode(
-    X: NDArray, y: NDArray, run: NDArray, n_permutations: int, rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Hits of each run (n_runs, n_blocks) and accuracies under permutation."""
-    hit = (_predict(X, y, run) == y)[np.argsort(run, kind="stable")].reshape(len(np.unique(run)), -1)
-    null = np.empty(n_permutations)
-    for index in range(n_permutations):
-        shuffled = y[permute_within(run, rng)]
-        null[index] = (_predict(X, shuffled, run) == shuffled).mean()
-    return hit, null
-
-
-def _interval(per_run: NDArray, rng: np.random.Generator) -> tuple[float, float]:
-    low, high = compute_bootstrap_ci(lambda drawn: per_run[drawn].mean(), len(per_run), rng)
-    return float(low), float(high)
-
-
-def _compute_confusion(X: NDArray, y: NDArray, run: NDArray) -> NDArray[np.float64]:
-    predicted = _predict(X, y, run)
-    return np.array([[(predicted[y == one] == other).mean() for other in CATEGORIES] for one in CATEGORIES])
-
-
-def _compare_two(X: NDArray, y: NDArray, run: NDArray, n_permutations: int, seed: int) -> list[dict]:
-    rows = np.isin(y, ("face", "house"))
-    hit, null = _decode(X[rows], y[rows], run[rows], n_permutations, make_rng(seed, NAME, "face-house"))
-    return [
-        make_result_row(
-            study=NAME,
-            subject="1",
-            quantity="accuracy, face or house",
-            value=hit.mean(),
-            ci=_interval(hit.mean(axis=1), make_rng(seed, NAME, "ci")),
-            chance=0.5,
-            null=null,
-            n=hit.size,
-            split=_SPLIT,
-            note=f"delay {DELAY_S:g} s",
-        )
-    ]
-
-
-def _compare_geometry(
-    X: NDArray, y: NDArray, run: NDArray, n_permutations: int, seed: int
-) -> tuple[dict, NDArray[np.float64]]:
-    """Spearman between the category dissimilarities of odd and of even runs."""
-    pairs = np.triu_indices(len(CATEGORIES), 1)
-
-    def compute_rdm(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        patterns = np.array([X[rows & (y == name)].mean(axis=0) for name in CATEGORIES])
-        return 1 - np.corrcoef(patterns - patterns.mean(axis=0))
-
-    odd, even = compute_rdm(run % 2 == 1), compute_rdm(run % 2 == 0)
-    rng = make_rng(seed, NAME, "geometry")
-    orders = [rng.permutation(len(CATEGORIES)) for _ in range(n_permutations)]
-    null = [spearmanr(odd[pairs], even[np.ix_(order, order)][pairs])[0] for order in orders]
+    blocks: NeuralData, quantity: str, n_permutations: int, seed: int, reference: float
+) -> tuple[dict[str, Any], Decoding, NDArray[np.float64]]:
+    """Row of the table, the decoding and accuracies under permutation."""
+    cases = (blocks.values, blocks["stimulus_id"].values, blocks["run"].values)
+    decoding = decode_left_out_runs(*cases, classifier=_make_decoder())
+    null = compute_permutation_null(
+        *cases, classifier=_make_decoder(), n_permutations=n_permutations, seed=seed
+    )
     row = make_result_row(
         study=NAME,
         subject="1",
-        quantity="Spearman of category dissimilarities, odd with even runs",
-        value=spearmanr(odd[pairs], even[pairs])[0],
-        chance=0.0,
+        region="posterior slice",
+        quantity=quantity,
+        value=decoding.accuracy,
+        ci=compute_summary_ci(decoding.accuracy_by_run, seed=seed),
+        chance=1 / len(decoding.classes),
         null=null,
-        n=len(pairs[0]),
+        n=len(blocks),
+        split=_SPLIT,
+        reference=reference,
+        note=f"{blocks.shape[1]} voxels" + ("" if "delay" in quantity else f", delay {DELAY_S:g} s"),
+    )
+    return row, decoding, null
+
+
+def _compute_category_rdm(blocks: NeuralData, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """1 - Pearson between the mean patterns of the categories, whose common mean is taken out."""
+    category = blocks["stimulus_id"].values
+    patterns = np.array([blocks.values[rows & (category == name)].mean(axis=0) for name in CATEGORIES])
+    return compute_rdm(patterns - patterns.mean(axis=0))
+
+
+def _compare_geometry(blocks: NeuralData, n_permutations: int, seed: int) -> dict[str, Any]:
+    """Spearman between the category dissimilarities of odd and of even runs."""
+    is_odd = blocks["run"].values % 2 == 1
+    odd, even = _compute_category_rdm(blocks, is_odd), _compute_category_rdm(blocks, ~is_odd)
+    rng = make_rng(seed, NAME, "geometry")
+    orders = [rng.permutation(len(CATEGORIES)) for _ in range(n_permutations)]
+    shuffled = np.array([squareform(squareform(even)[np.ix_(order, order)]) for order in orders])
+    return make_result_row(
+        study=NAME,
+        subject="1",
+        region="posterior slice",
+        quantity="Spearman of category dissimilarities, odd with even runs",
+        value=compare_rdms(odd, even).item(),
+        chance=0.0,
+        null=compare_rdms(odd, shuffled)[0],
+        n=len(odd),
         split="odd runs against even runs; null permutes category labels; no interval from 8 categories",
         note=f"1 - Pearson of mean patterns, mean over categories taken out; delay {DELAY_S:g} s",
     )
-    return row, compute_rdm(np.ones(len(run), dtype=bool))
