@@ -29,7 +29,7 @@ from neurovis.stimuli.world_faces import draw_animal_face, draw_human_face
 from neurovis.stimuli.world_food import draw_dish, draw_fruit
 from neurovis.stimuli.world_landscapes import draw_outdoor
 from neurovis.stimuli.world_objects import draw_tool, draw_vehicle
-from neurovis.stimuli.world_palette import pick_colour
+from neurovis.stimuli.world_palette import add_article, pick_colour
 from neurovis.stimuli.world_rooms import draw_indoor
 from neurovis.stimuli.world_words import draw_print, draw_script
 
@@ -47,9 +47,11 @@ SUBTYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
 #: Changes whenever the same seed and index give another picture.
 WORLD_VERSION = 2
 
-_CATEGORY_OF = {subtype: category for category, pair in SUBTYPES.items() for subtype in pair}
-_Draw = Callable[[Pen, np.random.Generator], dict[str, float | str]]
-_DRAW: Mapping[str, _Draw] = MappingProxyType(
+CATEGORY_OF: Mapping[str, str] = MappingProxyType(
+    {subtype: category for category, pair in SUBTYPES.items() for subtype in pair}
+)
+Draw = Callable[[Pen, np.random.Generator], dict[str, float | str]]
+DRAW_SUBTYPE: Mapping[str, Draw] = MappingProxyType(
     {
         "human": draw_human_face,
         "animal": draw_animal_face,
@@ -162,18 +164,20 @@ def make_scene(seed: int, index: int, *, size_px: int = 64) -> Scene:
     check_array("size_px", size_px, ndim=0, minimum=32, maximum=512, remedy="for example size_px=64")
     rng = make_rng(seed, "world", "scene", index)
     subtype = pick_dominant_subtype(seed, index)
-    light = _pick_light(rng)
+    light = pick_light(rng)
     side = size_px * compute_supersample(size_px)
     grain = make_fractal_field(make_rng(seed, "world", "grain", index), side, slope=0.7, coarsest_cells=32)
     placements = _place_things(rng, subtype)
     drawn: dict[int, tuple[_Placement, dict[str, float | str]]] = {}
-    place = next((p for p in placements if _CATEGORY_OF[p.subtype] == "place"), None)
+    place = next((p for p in placements if CATEGORY_OF[p.subtype] == "place"), None)
     backdrop, background = None, ""
     if place is None:
         backdrop, background = make_backdrop(make_rng(seed, "world", "backdrop", index), side)
     canvas = Canvas(size_px, light, backdrop)
     if place is not None:
-        attributes = _DRAW[place.subtype](canvas.pen(PLACE_OWNER), make_rng(seed, "world", "place", index))
+        attributes = DRAW_SUBTYPE[place.subtype](
+            canvas.pen(PLACE_OWNER), make_rng(seed, "world", "place", index)
+        )
         drawn[PLACE_OWNER] = (place, attributes)
         background = str(attributes["phrase"])
     n_clutter = 0 if place is not None else int(rng.choice([0, 0, 2, 4, 7, 10]))
@@ -183,10 +187,10 @@ def make_scene(seed: int, index: int, *, size_px: int = 64) -> Scene:
         pen = canvas.pen(owner).at(
             placement.x, placement.y, placement.scale, placement.turn_deg, mirror=placement.mirror
         )
-        _cast_ground_shadow(pen, _CATEGORY_OF[placement.subtype])
+        _cast_ground_shadow(pen, CATEGORY_OF[placement.subtype])
         drawn[owner] = (
             placement,
-            _DRAW[placement.subtype](pen, make_rng(seed, "world", "thing", index, number)),
+            DRAW_SUBTYPE[placement.subtype](pen, make_rng(seed, "world", "thing", index, number)),
         )
     fine, owner_map = canvas.render(grain)
     objects = _find_objects(owner_map, drawn, size_px)
@@ -205,12 +209,13 @@ def make_scene(seed: int, index: int, *, size_px: int = 64) -> Scene:
 
 def pick_dominant_subtype(seed: int, index: int) -> str:
     """Subtype of the dominant thing of a scene, balanced within every block of twelve indices."""
-    block, place = divmod(int(index), len(_DRAW))
-    order = make_rng(seed, "world", "block", block).permutation(len(_DRAW))
-    return list(_DRAW)[order[place]]
+    block, place = divmod(int(index), len(DRAW_SUBTYPE))
+    order = make_rng(seed, "world", "block", block).permutation(len(DRAW_SUBTYPE))
+    return list(DRAW_SUBTYPE)[order[place]]
 
 
-def _pick_light(rng: np.random.Generator) -> Light:
+def pick_light(rng: np.random.Generator) -> Light:
+    """Random illumination from above."""
     return Light(
         direction_deg=float(rng.uniform(35, 145)),
         contrast=float(rng.uniform(0.45, 1.0)),
@@ -222,7 +227,7 @@ def _pick_light(rng: np.random.Generator) -> Light:
 
 def _place_things(rng: np.random.Generator, subtype: str) -> list[_Placement]:
     """Positions of all things, back to front, with the dominant one among them."""
-    category = _CATEGORY_OF[subtype]
+    category = CATEGORY_OF[subtype]
     things: list[_Placement] = []
     if category == "place":
         main = _Placement(subtype, 0.5, 0.5, 0.5, 0.0, False, True)
@@ -253,7 +258,7 @@ def _place_things(rng: np.random.Generator, subtype: str) -> list[_Placement]:
     )
     turn = float(rng.normal(0, _TURN_DEG[category]))
     main = _Placement(subtype, float(x), float(y), scale, turn, _flip(rng, subtype), True)
-    free = [name for name in _DRAW if _CATEGORY_OF[name] not in ("place", category)]
+    free = [name for name in DRAW_SUBTYPE if CATEGORY_OF[name] not in ("place", category)]
     n_extra = int(rng.choice(3, p=[0.5, 0.34, 0.16]))
     corners = np.array([(0.17, 0.2), (0.83, 0.2), (0.17, 0.8), (0.83, 0.8)])
     far_first = np.argsort(-np.hypot(*(corners - (x, y)).T))
@@ -316,7 +321,7 @@ def _find_objects(
         box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
         details = attributes | {"x": placement.x, "y": placement.y, "scale": placement.scale}
         details.setdefault("turn_deg", placement.turn_deg)
-        category = _CATEGORY_OF[placement.subtype]
+        category = CATEGORY_OF[placement.subtype]
         objects.append((not placement.dominant, SceneObject(category, placement.subtype, mask, box, details)))
     return tuple(item for _, item in sorted(objects, key=lambda pair: pair[0]))
 
@@ -354,8 +359,3 @@ def _name_position(item: SceneObject) -> str:
     if across:
         return f"on the {across}"
     return {"upper": "at the top", "lower": "at the bottom"}.get(along, "")
-
-
-def add_article(phrase: str) -> str:
-    """The phrase with "a" or "an" in front of it."""
-    return f"{'an' if phrase[0].lower() in 'aeiou' else 'a'} {phrase}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
-from neurovis.stimuli.world_palette import FUR, HAIR, SKIN, darker, lighter, pick_colour, vary
+from neurovis.stimuli.world_palette import FUR, HAIR, SKIN, add_article, darker, lighter, pick_colour, vary
 
 # Angles of upper and lower arm, upper and lower leg of the left and right side [degrees from hanging
 # straight down, positive to the right of the image].
@@ -144,7 +144,7 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
         pen.shape(smooth_outline(cap), hair, relief=0.4, grain=0.3)
     wear = "dress" if outfit == "dress" else "shirt"
     return {
-        "phrase": f"{pose} person in a {shirt_name} {wear}",
+        "phrase": f"{pose} person in {add_article(shirt_name)} {wear}",
         "colour": shirt_name,
         "identity": identity,
         "pose": pose,

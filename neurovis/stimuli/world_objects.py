@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
-from neurovis.stimuli.world_palette import darker, lighter, pick_colour, vary
+from neurovis.stimuli.world_palette import add_article, darker, lighter, pick_colour, vary
 
 TOOLS = ("hammer", "wrench", "screwdriver", "scissors", "saw", "paintbrush", "axe", "pliers")
 VEHICLES = ("car", "bus", "truck", "bicycle", "sailing boat", "aeroplane", "train")
@@ -40,7 +40,9 @@ def draw_tool(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
     painters[kind](pen.at(0, 0, 1.0, turn), colour, vary(rng, _STEEL, 10))
     article = "pair of " if kind in ("scissors", "pliers") else ""
     return {
-        "phrase": f"{article}{kind}" if kind == "wrench" else f"{article}{kind} with a {colour_name} handle",
+        "phrase": f"{article}{kind}"
+        if kind == "wrench"
+        else f"{article}{kind} with {add_article(colour_name)} handle",
         "colour": "grey" if kind == "wrench" else colour_name,
         "kind": kind,
         "turn_deg": turn,

@@ -1,4 +1,4 @@
-"""Named colours of the stimulus world, with natural spread around each."""
+"""Named colours of the stimulus world, with natural spread around each and the words for captions."""
 
 from __future__ import annotations
 
@@ -104,3 +104,8 @@ def darker(colour: Colour, amount: float) -> Colour:
 def lighter(colour: Colour, amount: float) -> Colour:
     """Colour moved towards white by ``amount`` (0 to 1)."""
     return mix(colour, (255, 255, 255), amount)
+
+
+def add_article(phrase: str) -> str:
+    """The phrase with "a" or "an" in front of it."""
+    return f"{'an' if phrase[0].lower() in 'aeiou' else 'a'} {phrase}"

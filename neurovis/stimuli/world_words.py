@@ -13,10 +13,11 @@ from neurovis.stimuli.world_palette import NAMED, darker, lighter, pick_colour, 
 
 _WORDS = (
     "open stop sale hotel music water coffee bread north south river stone light garden winter summer "
-    "paper table house train bus park cafe bank news film book store pizza fresh happy dream ocean island "
-    "forest mountain welcome exit east west green silver morning evening school museum bakery market "
-    "station street bridge tower castle window flower apple lemon honey sugar tea soup salad radio piano guitar "
-    "dance star moon sun cloud rain snow wind fire gold iron wood glass cotton silk"
+    "paper table house train bus park cafe bank news film book store pizza fresh happy dream ocean "
+    "island forest mountain welcome exit east west green silver morning evening school museum bakery "
+    "market station street bridge tower castle window flower apple lemon honey sugar tea soup salad "
+    "radio piano guitar dance star moon sun cloud rain snow wind fire gold iron wood glass cotton "
+    "silk"
 )
 VOCABULARY = tuple(_WORDS.split())
 _FONT_PX = 64
