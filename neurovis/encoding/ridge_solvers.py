@@ -264,7 +264,7 @@ def _compute_fold_error(xp: ModuleType, split: _Split, alphas: NDArray[np.float6
     weakest = alphas.min()
     root = _like(xp, 1 / np.sqrt(split.w + weakest), split.B)
     filters = (split.w[:, None] + weakest) / (split.w[:, None] + alphas)
-    groups = _compress_filters(filters, tolerance=1e-6 if split.B.itemsize == 4 else 1e-9)
+    groups = _compress_filters(filters, tolerance=1e-5 if split.B.itemsize == 4 else 1e-9)
     B, rotation = split.B * root, None
     if n_test > rank:
         # ||y - B a||^2 = ||y||^2 - ||Q'y||^2 + ||Q'y - R a||^2: predict rank rows instead of n_test.
@@ -306,8 +306,13 @@ def _compress_filters(
     ``basis @ mixture`` equals the filters of the group up to ``tolerance``.
     """
 
+    level = np.log(filters[:, filters[-1].argmin()])
+
     def compress(n_groups: int) -> list[tuple[slice, NDArray, NDArray]]:
-        edges = np.linspace(0, len(filters), min(n_groups, len(filters)) + 1).astype(int)
+        # Steps that are even in both count and logarithm keep a group short as well as narrow.
+        place = np.linspace(0, 1, len(filters)) + (level - level[0]) / max(np.ptp(level), 1e-12)
+        inner = np.searchsorted(place, np.linspace(0, place[-1], n_groups + 1)[1:-1])
+        edges = np.unique([0, *inner, len(filters)])
         groups = []
         for start, stop in itertools.pairwise(edges):
             U, s, Vt = np.linalg.svd(filters[start:stop], full_matrices=False)

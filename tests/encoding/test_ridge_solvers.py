@@ -1,0 +1,152 @@
+"""The solvers against one scikit-learn fit per penalty, fold and neuroid."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold, TimeSeriesSplit
+
+from neurovis.encoding import ridge_solvers
+from neurovis.encoding.ridge_solvers import choose_alpha, compute_cv_error, solve_ridge, solve_ridge_cv
+
+ALPHAS = np.logspace(-3, 5, 12)
+CASES = [  # rows, features, method
+    (60, 20, "primal"),
+    (60, 20, "dual"),
+    (30, 80, "primal"),
+    (30, 80, "dual"),
+    (200, 8, "auto"),  # test folds with more rows than features
+    (40, 40, "auto"),  # at the interpolation threshold
+]
+
+
+def make_problem(rng, n, p, k=5):
+    X = rng.normal(size=(n, p)) * np.logspace(0, -2, p) + 3
+    noise = np.logspace(-2, 2, k)
+    return X, X @ rng.normal(size=(p, k)) + noise * rng.normal(size=(n, k)) + 7
+
+
+def loop_over_penalties(X, Y, folds, fit_intercept):
+    error = np.zeros((len(ALPHAS), Y.shape[1]))
+    for row, alpha in enumerate(ALPHAS):
+        for train, test in folds:
+            fitted = Ridge(alpha, fit_intercept=fit_intercept, solver="svd").fit(X[train], Y[train])
+            error[row] += ((fitted.predict(X[test]) - Y[test]) ** 2).sum(0)
+    return error / sum(len(test) for _, test in folds)
+
+
+@pytest.mark.parametrize(("n", "p", "method"), CASES)
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_equals_a_loop_over_penalties(n, p, method, fit_intercept, device, rng):
+    if device != "cpu":
+        pytest.importorskip("torch")
+    X, Y = make_problem(rng, n, p)
+    folds = list(KFold(4).split(X))
+    ours = solve_ridge_cv(
+        X, Y, alphas=ALPHAS, folds=folds, fit_intercept=fit_intercept, method=method, device=device
+    )
+    expected = loop_over_penalties(X, Y, folds, fit_intercept)
+    np.testing.assert_allclose(ours.cv_error, expected, rtol=1e-6)
+    np.testing.assert_array_equal(ours.alpha, ALPHAS[expected.argmin(0)])
+    final = Ridge(ours.alpha, fit_intercept=fit_intercept).fit(X, Y)
+    np.testing.assert_allclose(ours.coef, final.coef_.T, atol=1e-8)
+    np.testing.assert_allclose(X @ ours.coef + ours.intercept, final.predict(X), rtol=1e-8)
+
+
+@pytest.mark.parametrize("method", ["primal", "dual"])
+def test_rows_in_neither_part_are_left_out(method, rng):
+    X, Y = make_problem(rng, 60, 12)
+    folds = [(train[:-6], test) for train, test in TimeSeriesSplit(4).split(X)]
+    error = compute_cv_error(X, Y, alphas=ALPHAS, folds=folds, method=method)
+    np.testing.assert_allclose(error, loop_over_penalties(X, Y, folds, True), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "p", "method"), CASES)
+def test_float32_chooses_as_float64(n, p, method, rng):
+    X, Y = make_problem(rng, n, p, k=40)
+    folds = list(KFold(4).split(X))
+    single = solve_ridge_cv(X.astype("f4"), Y.astype("f4"), alphas=ALPHAS, folds=folds, method=method)
+    double = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds, method=method)
+    assert single.coef.dtype == np.float32
+    chosen = np.searchsorted(ALPHAS, single.alpha)
+    loss = double.cv_error[chosen, np.arange(40)] / double.cv_error.min(0)
+    assert loss.max() < 1.001
+    np.testing.assert_allclose(single.cv_error, double.cv_error, rtol=1e-2)
+
+
+def test_many_small_blocks_change_nothing(rng, monkeypatch):
+    X, Y = make_problem(rng, 50, 70, k=100)
+    folds = list(KFold(3).split(X))
+    whole = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
+    monkeypatch.setattr(ridge_solvers, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(ridge_solvers, "_GRAM_BYTES", 8 * 50 * 3)
+    parts = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
+    np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-9)
+    np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-9)
+
+
+def test_a_penalty_per_neuroid(rng):
+    X, Y = make_problem(rng, 40, 10)
+    alpha = np.logspace(-2, 3, 5)
+    expected = np.column_stack([Ridge(a).fit(X, y).coef_ for a, y in zip(alpha, Y.T, strict=True)])
+    np.testing.assert_allclose(solve_ridge(X, Y, alpha=alpha).coef, expected, atol=1e-9)
+
+
+def test_held_out_rows_do_not_enter_their_own_error(rng):
+    X, Y = make_problem(rng, 40, 60)
+    fold = [(np.arange(30), np.arange(30, 40))]
+    error = compute_cv_error(X, Y, alphas=ALPHAS, folds=fold)
+    # Ten times the rows to predict, same training rows: the error of the first ten must not move.
+    more_X, more_Y = np.vstack([X, 1e3 * X]), np.vstack([Y, Y])
+    np.testing.assert_allclose(compute_cv_error(more_X, more_Y, alphas=ALPHAS, folds=fold), error, rtol=1e-5)
+
+
+def test_constant_input(rng):
+    X, Y = make_problem(rng, 30, 5)
+    Y[:, 0] = 0.1
+    folds = list(KFold(3).split(X))
+    ours = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
+    np.testing.assert_allclose(ours.coef[:, 0], 0, atol=1e-12)
+    assert ours.intercept[0] == pytest.approx(0.1)
+    flat = solve_ridge_cv(np.ones_like(X), Y, alphas=ALPHAS, folds=folds, method="dual")
+    np.testing.assert_allclose(flat.coef, 0, atol=1e-12)
+    np.testing.assert_allclose(flat.intercept, Y.mean(0))
+
+
+def test_ties_take_the_largest_penalty():
+    error = np.array([[1.0, 0.0], [1.0, 2.0], [1.0, 0.0]])
+    np.testing.assert_array_equal(choose_alpha([1.0, 100.0, 10.0], error), [100.0, 10.0])
+
+
+@pytest.mark.parametrize("n_groups", [1, 7])
+def test_compressed_filters_equal_the_filters(n_groups, rng, monkeypatch):
+    monkeypatch.setattr(ridge_solvers, "_GROUPS", (n_groups,))
+    w = np.logspace(0, 4, 300)
+    filters = (w[:, None] + ALPHAS[0]) / (w[:, None] + ALPHAS)
+    groups = ridge_solvers._compress_filters(filters, tolerance=1e-6)
+    rebuilt = np.vstack([basis @ mixture for _, basis, mixture in groups])
+    np.testing.assert_allclose(rebuilt, filters, atol=2e-6)
+    assert len(groups) == n_groups
+    assert sum(basis.size for _, basis, _ in groups) < filters.size * (0.6 if n_groups > 1 else 1)
+
+
+def test_bad_input(rng):
+    X, Y = make_problem(rng, 20, 4)
+    folds = list(KFold(4).split(X))
+    good = {"alphas": ALPHAS, "folds": folds}
+    for change, words in [
+        ({"alphas": [0.0, 1.0]}, "alphas must be positive, got 0.0"),
+        ({"folds": []}, "at least one .train, test. pair"),
+        ({"folds": [(np.arange(10), np.arange(9, 20))]}, "fold 0 must not train on its own test rows, got 1"),
+        (
+            {"folds": [(np.arange(10), np.arange(15, 25))]},
+            "test rows of fold 0 must be distinct, within 0 and 19",
+        ),
+        ({"method": "svd"}, "method must be 'auto', 'primal' or 'dual', got 'svd'"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            solve_ridge_cv(X, Y, **(good | change))
+    with pytest.raises(ValueError, match="same number of rows, at least 2, got 20 and 19"):
+        solve_ridge_cv(X, Y[1:], **good)
+    with pytest.raises(ValueError, match="Y must be finite, got 1 NaN"):
+        solve_ridge_cv(X, np.where(Y[0, 0] == Y, np.nan, Y), **good)
