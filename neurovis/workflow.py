@@ -63,12 +63,12 @@ def find_real_root(config: Mapping[str, Any]) -> Path:
     return Path(given).resolve()
 
 
-def find_available(config: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Those of the published data sets ``names`` whose folder is there, in the given order.
+def read_card_entry(name: str, entry: str) -> Any:
+    """One entry of a published data set's card, ``data/<name>.yaml``."""
+    return yaml.safe_load((_PACKAGE.parent / "data" / f"{name}.yaml").read_text())[entry]
 
-    Each set's card, ``data/<name>.yaml``, names its folder below the root.
-    """
+
+def find_available(config: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of the published data sets ``names`` whose folder is below the root, in the given order."""
     root = find_real_root(config)
-    cards = _PACKAGE.parent / "data"
-    folders = {name: yaml.safe_load((cards / f"{name}.yaml").read_text())["folder"] for name in names}
-    return [name for name, folder in folders.items() if (root / folder).is_dir()]
+    return [name for name in names if (root / read_card_entry(name, "folder")).is_dir()]

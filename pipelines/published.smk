@@ -1,0 +1,73 @@
+# Published data sets in the form that the shared rules read, and the study of each one's own question.
+
+
+rule gather_stimuli:
+    output:
+        stimuli="results/{dataset}/stimuli/stimuli.json",
+    log:
+        "logs/{dataset}/gather_stimuli.log",
+    benchmark:
+        "logs/benchmarks/gather_stimuli/{dataset}.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=compute_fingerprint("datasets"),
+        name=lambda wildcards: name_of(wildcards.dataset),
+        root=lambda wildcards: find_real_root(config),
+        subjects=lambda wildcards: ",".join(subjects_of(wildcards.dataset)),
+    shell:
+        "neurovis data stimuli --dataset {params.name} --subjects {params.subjects} --root {params.root}"
+        " --out $(dirname {output.stimuli}) > {log} 2>&1"
+
+
+rule load_responses:
+    output:
+        responses="results/{dataset}/responses/sub-{subject}.nc",
+    log:
+        "logs/{dataset}/load_responses/sub-{subject}.log",
+    benchmark:
+        "logs/benchmarks/load_responses/{dataset}/sub-{subject}.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=compute_fingerprint("datasets"),
+        name=lambda wildcards: name_of(wildcards.dataset),
+        root=lambda wildcards: find_real_root(config),
+    shell:
+        "neurovis data load --dataset {params.name} --subject {wildcards.subject} --root {params.root}"
+        " --out {output.responses} > {log} 2>&1"
+
+
+rule run_study:
+    output:
+        table="results/real/{study}/study/table.tsv",
+    log:
+        "logs/real/{study}/study.log",
+    benchmark:
+        "logs/benchmarks/run_study/{study}.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        code=compute_fingerprint("evaluation.studies"),
+        root=lambda wildcards: find_real_root(config),
+        n_permutations=config["encoding"]["n_permutations"],
+        seed=config["seed"],
+    shell:
+        "neurovis study run --study {wildcards.study} --root {params.root} --seed {params.seed}"
+        " --n-permutations {params.n_permutations} --out $(dirname {output.table}) > {log} 2>&1"
+
+
+ruleorder: make_world > gather_stimuli
+ruleorder: fit_glm > load_responses

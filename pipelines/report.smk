@@ -1,0 +1,96 @@
+# One page for people; a failing run gets a partial page that names the branches that stopped.
+CONFIG_USED = "results/config.yaml"
+
+rule record_config:
+    output:
+        config=CONFIG_USED,
+    log:
+        "logs/record_config.log",
+    localrule: True
+    conda:
+        ENV
+    params:
+        text=lambda wildcards: json.dumps(config, indent=2),
+    shell:
+        "printf '%s\\n' {params.text:q} > {output.config} 2> {log}"
+
+
+rule report_simulated:
+    input:
+        config=CONFIG_USED,
+        recovery="results/simulated/recovery/recovery.tsv",
+        stimuli="results/simulated/figures/stimuli.png",
+        rsa="results/simulated/rsa/rsa.tsv",
+        subjects=expand(
+            [
+                "results/simulated/figures/sub-{subject}_features.png",
+                "results/simulated/figures/sub-{subject}_preference.png",
+                "results/simulated/brainscore/sub-{subject}.tsv",
+                "results/simulated/truth_scores/sub-{subject}.tsv",
+            ],
+            subject=SIMULATED["subjects"],
+        ),
+    output:
+        report="results/report.html",
+    log:
+        "logs/report_simulated.log",
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=compute_fingerprint("plotting", "cli.report"),
+    shell:
+        "neurovis report build --results results/simulated --kind simulated --benchmarks logs/benchmarks"
+        " --logs logs/simulated --config {input.config} --out {output.report} > {log} 2>&1"
+
+
+rule report_real:
+    input:
+        config=CONFIG_USED,
+        studies=lambda wildcards: expand(
+            "results/real/{study}/study/table.tsv",
+            study=find_available(config, config["real"]["studies"]),
+        ),
+        datasets=lambda wildcards: [
+            target
+            for dataset in published()
+            for target in (
+                f"results/{dataset}/figures/stimuli.png",
+                f"results/{dataset}/rsa/rsa.tsv",
+                *(
+                    f"results/{dataset}/figures/sub-{subject}_features.png"
+                    for subject in subjects_of(dataset)
+                ),
+            )
+        ],
+    output:
+        report="results/report_real.html",
+    log:
+        "logs/report_real.log",
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=compute_fingerprint("plotting", "cli.report"),
+    shell:
+        "neurovis report build --results results/real --kind real --benchmarks logs/benchmarks --logs logs/real"
+        " --config {input.config} --out {output.report} > {log} 2>&1"
+
+
+onerror:
+    kind = (
+        "real" if any("real" in str(target) for target in sys.argv) else "simulated"
+    )
+    page = {"real": "results/report_real.html", "simulated": "results/report.html"}[
+        kind
+    ]
+    shell(
+        f"mkdir -p results/{kind} && neurovis report build --results results/{kind} --kind {kind}"
+        f" --benchmarks logs/benchmarks --logs logs/{kind} --out {page} || true"
+    )
