@@ -8,7 +8,19 @@ from neurovis.core.registry import Registry
 
 datasets = Registry("dataset", {})
 
-features = Registry("feature space", {})
+features = Registry(
+    "feature space",
+    {
+        "cifar-resnet20": "neurovis.features.cifar_resnet20:make_cifar_resnet20",
+        "gabor": "neurovis.features.gabor:GaborPyramid",
+        "open_clip": "neurovis.features.open_clip:make_open_clip",
+        "pixels": "neurovis.features.pixels:PixelFeatures",
+        "squeezenet": "neurovis.features.squeezenet:make_squeezenet",
+        "timm": "neurovis.features.timm:make_timm",
+        "torchvision": "neurovis.features.torchvision:make_torchvision",
+        "worldnet": "neurovis.features.worldnet:make_worldnet",
+    },
+)
 
 encoders = Registry("encoder", {"ridge": "neurovis.encoding.ridge:Ridge"})
 

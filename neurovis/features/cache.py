@@ -60,7 +60,7 @@ def compute_feature_key(extractor: FeatureExtractor, stimuli: StimulusSet) -> st
     describe = getattr(extractor, "describe", None)
     if describe is None:
         raise TypeError(
-            f"extractor {getattr(extractor, 'name', extractor)!r} must have a describe() method to be cached, "
+            f"extractor {getattr(extractor, 'name', extractor)!r} must have describe() to be cached, "
             "got none; call it directly or add describe()."
         )
     identity = {
@@ -175,13 +175,14 @@ def _read_layer(folder: Path, layer: str, stimuli: StimulusSet, name: str) -> xr
         return None
     try:
         record = read_json(card)
-        if compute_file_hash(path) != record["sha256"]:
-            raise ValueError("its content is not what was written")
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, KeyError) as error:
-        warnings.warn(f"cached features {path} are broken ({error}); extracting again", stacklevel=3)
+        intact = compute_file_hash(path) == record["sha256"]
+    except (ValueError, OSError, KeyError):
+        intact = False
+    if not intact:
+        warnings.warn(f"{path} is not what was written to the cache; extracting again", stacklevel=3)
         card.unlink(missing_ok=True)
         return None
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
     coords = {key: np.asarray(entries) for key, entries in record["coords"].items()}
     return make_feature_array(values, stimuli, name=name, layer=layer, coords=coords)
 

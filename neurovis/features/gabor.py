@@ -71,7 +71,7 @@ class GaborPyramid:
     spatial_frequencies_cpd: tuple[float, ...] = (0.35, 0.55, 0.85, 1.3, 2.0, 3.0)
     n_orientations: int = 8
     grids: tuple[int, ...] = (6, 6, 8, 8, 8, 8)
-    pool_spacings: float = 0.5
+    pool_spacings: float = 0.6
     n_colour: int = 8
     semi_saturation: float = 0.05
     px_per_dva: float = 8.0
