@@ -31,7 +31,7 @@ def draw_outdoor(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
         "cloudy": ((134, 150, 168), (208, 212, 214)),
         "sunset": ((92, 98, 160), (246, 178, 120)),
     }[mood]
-    steps = 14
+    steps = 24
     for step in range(steps):
         y = step / steps * (horizon + 0.05)
         pen.shape([(0, y), (1, y), (1, 1.0), (0, 1.0)], mix(high, low, step / steps), grain=0.0)

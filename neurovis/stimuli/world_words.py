@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
 from neurovis.stimuli.world_palette import NAMED, darker, lighter, pick_colour, vary
@@ -181,9 +182,10 @@ def _render_glyphs(text: str, weight: int) -> NDArray[np.uint8]:
             "the printed words need a Pillow with FreeType, got one with bitmap fonts only; install the "
             "official wheel of pillow."
         )
-    mask, _ = font.getmask2(text, mode="L", stroke_width=weight)
-    width, height = mask.size
-    return np.asarray(mask, dtype=np.uint8).reshape(height, width)
+    left, top, right, bottom = font.getbbox(text, stroke_width=weight)
+    image = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)), 0)
+    ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, stroke_width=weight)
+    return np.asarray(image)
 
 
 def _stamp_glyphs(pen: Pen, glyphs: NDArray[np.uint8], ink: Colour, half_height: float, shear: float) -> None:
