@@ -44,7 +44,7 @@ def make_peers(alphas: NDArray, n_folds: int, backends: list[str], wide: bool) -
     def wrap(backend: str) -> Callable:
         def fit_predict(X: NDArray, Y: NDArray, X_test: NDArray) -> tuple[NDArray, NDArray]:
             set_backend(backend)
-            model = peer(alphas=alphas, cv=KFold(n_folds)).fit(X, Y)
+            model = peer(alphas=alphas, cv=KFold(n_folds), warn=False).fit(X, Y)
             return np.asarray(model.predict(X_test)), np.asarray(model.best_alphas_)
 
         return fit_predict
@@ -64,7 +64,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--backends", nargs="+", default=["numpy", "torch"])
+    parser.add_argument("--backends", nargs="+", default=["numpy"], help="numpy, torch")
     options = parser.parse_args()
     X, Y, X_test, Y_test = make_problem(options.n, options.features, options.neuroids, options.seed)
     alphas = np.logspace(-2, 5, options.alphas)
@@ -73,9 +73,10 @@ def main() -> None:
         model = Ridge(alphas, cv=options.folds, standardise=False, fit_intercept=False).fit(X, Y)
         return model.predict(X_test), model.alpha_
 
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
     print(
         f"{options.n} x {options.features} -> {options.neuroids}, {options.alphas} alphas, "
-        f"{options.folds} folds, float32, threads {os.environ.get('OMP_NUM_THREADS', 'all')}, seed {options.seed}"
+        f"{options.folds} folds, float32, threads {threads}, seed {options.seed}"
     )
     peers = make_peers(alphas, options.folds, options.backends, options.n < options.features)
     for name, peer in peers.items():

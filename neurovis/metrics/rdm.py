@@ -137,7 +137,13 @@ def compare_rdms(
             "compute both on the same stimuli in the same order."
         )
     if comparison == "kendall_tau_a":
-        return np.array([[_kendall_tau_a(one, other) for other in b] for one in a])
+        untied_a, untied_b = ([_count_untied(rdm) for rdm in rdms] for rdms in (a, b))
+        return np.array(
+            [
+                [_kendall_tau_a(one, other, m, n) for other, n in zip(b, untied_b, strict=True)]
+                for one, m in zip(a, untied_a, strict=True)
+            ]
+        )
     normal_a, normal_b = (normalise_rdms(rdms, comparison=comparison) for rdms in (a, b))
     if comparison == "spearman_r":
         normal_a, normal_b = standardise_columns(normal_a.T).T, standardise_columns(normal_b.T).T
@@ -207,13 +213,12 @@ def _expand_squares(products: NDArray[np.float64]) -> NDArray[np.float64]:
     return own[:, None] + own - 2 * products
 
 
-def _kendall_tau_a(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def _kendall_tau_a(a: NDArray[np.float64], b: NDArray[np.float64], untied_a: int, untied_b: int) -> float:
     """Concordant minus discordant pairs over all pairs, from tau-b, which divides by the untied pairs."""
-    untied = [_count_untied(values) for values in (a, b)]
-    if not all(untied):
+    if not untied_a or not untied_b:
         return 0.0
     n_pairs = len(a) * (len(a) - 1) / 2
-    return float(kendalltau(a, b).statistic * np.sqrt(float(untied[0]) * float(untied[1])) / n_pairs)
+    return float(kendalltau(a, b).statistic * np.sqrt(float(untied_a) * float(untied_b)) / n_pairs)
 
 
 def _count_untied(values: NDArray[np.float64]) -> int:
