@@ -184,6 +184,8 @@ def _read_trials(
     names = events[column].astype(str)
     # One identity whether files are named with or without their folder and suffix.
     ids = names.map(lambda name: Path(name).stem) if column == "stim_file" else names
+    if column == "trial_type":  # a condition may have many files
+        events = events.drop(columns="stim_file", errors="ignore")
     return events.assign(stimulus_id=ids, session=run.session, run=run.run), others
 
 

@@ -2,13 +2,14 @@
 
 The series of one run, in percent of the baseline, is
 
-    X r + s_v (noise + drift + motion),   s_v = noise_sd_v / g,
+    a X r + s_v (noise + drift + motion),   s_v = noise_sd_v / g,
 
-with X one HRF-convolved regressor per trial, r the noise-free responses, noise an AR(1) process of unit
-variance with the subject's spatial correlation, and g the noise gain of a least-squares-all GLM: the betas
-of that GLM are then unbiased and have ``noise_sd_v`` [percent] of trial noise, as
-:func:`neurovis.datasets.simulated.simulate_betas` draws directly. Drift lies below the cut-off of the GLM's
-high-pass and motion is linear in the six rigid-body parameters, so a good analysis removes both.
+with a the gain of the session, X one HRF-convolved regressor per trial, r the noise-free responses, noise an
+AR(1) process of unit variance with the subject's spatial correlation, and g the noise gain of a
+least-squares-all GLM: the betas of that GLM are unbiased and have ``noise_sd_v`` [percent] of trial noise
+within a session, as :func:`neurovis.datasets.simulated.simulate_betas` draws directly. Drift lies below the
+cut-off of the GLM's high-pass and motion is linear in the six rigid-body parameters, so a good analysis
+removes both.
 """
 
 from __future__ import annotations
