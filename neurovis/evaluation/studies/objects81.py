@@ -63,6 +63,9 @@ def analyse_objects81(
 
     Notes
     -----
+    Chance is the mean of the null and lies below 0: over concatenated folds, a model whose weights owe
+    everything to chance is right by the categories it was fitted to and wrong by those left out.
+
     Differences are stated in the direction that the paper expects (visual minus words, in PFS and FFA words
     minus visual), since their p values are one-sided.
     """
@@ -127,7 +130,7 @@ def _make_row(
         quantity=quantity,
         value=values[column],
         ci=(interval[0, column], interval[1, column]),
-        chance=0.0,
+        chance=null[:, column].mean(),
         null=null[:, column],
         n=n,
         split=_SPLIT,
