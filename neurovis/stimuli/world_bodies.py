@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neurovis.stimuli.world_canvas import Colour, Pen, smooth_outline
 from neurovis.stimuli.world_palette import FUR, HAIR, SKIN, add_article, darker, lighter, pick_colour, vary
@@ -101,7 +101,7 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
         pen.limb([leg[2], toe], [0.11, 0.09], shoe, relief=0.4)
     pen.limb(arms[0][1:], [0.11 * build, 0.08], skin, relief=0.6)
     pen.limb(arms[0][:2], [0.14 * build, 0.11 * build], sleeve, relief=0.6)
-    torso = [
+    torso: list[ArrayLike] = [
         np.add(neck, (-0.08, -0.02)), np.add(neck, (-shoulder - 0.03, 0.06)), (lean / 2 - 0.15 * build, -0.2),
         (-0.19 * build, 0.16), (0.19 * build, 0.16), (lean / 2 + 0.15 * build, -0.2),
         np.add(neck, (shoulder + 0.03, 0.06)), np.add(neck, (0.08, -0.02)),
@@ -126,7 +126,7 @@ def draw_person(pen: Pen, rng: np.random.Generator) -> dict[str, float | str]:
     pen.limb(arms[1][1:], [0.11 * build, 0.08], skin, relief=0.6)
     pen.limb(arms[1][:2], [0.14 * build, 0.11 * build], sleeve, relief=0.6)
     for arm in arms:
-        pen.ellipse(*arm[2], 0.06, 0.065, skin, relief=0.4)
+        pen.ellipse(arm[2][0], arm[2][1], 0.06, 0.065, skin, relief=0.4)
     back = rng.random() < 0.5
     x, y = np.add(neck, (lean * 0.4, -0.22))
     if rng.random() < 0.4:
@@ -262,7 +262,7 @@ def _draw_pattern(
         if species == "giraffe":
             for share in np.linspace(0.15, 0.85, 6):
                 spot = base + share * (head - base) + rng.normal(0, 0.02, 2)
-                pen.ellipse(*spot, 0.055, 0.05, tone, grain=0.2)
+                pen.ellipse(spot[0], spot[1], 0.055, 0.05, tone, grain=0.2)
 
 
 def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Build) -> None:
@@ -284,7 +284,8 @@ def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Bu
     pen.limb([head, tip], [size * 1.5, size * 0.85], tone, relief=0.65, grain=0.18)
     if species == "elephant":
         pen.ellipse(
-            *(np.add(head, (-size * 0.25, 0.02))),
+            head[0] - size * 0.25,
+            head[1] + 0.02,
             size * 0.62,
             size * 0.85,
             darker(tone, 0.12),
@@ -318,9 +319,9 @@ def _draw_head(pen: Pen, species: str, colour: Colour, head: NDArray, build: _Bu
             [0.1, 0.06],
             darker(tone, 0.25),
         )
-    pen.ellipse(*(np.add(head, (size * 0.3, -size * 0.2))), 0.035, 0.035, (20, 18, 20), grain=0)
+    pen.ellipse(head[0] + size * 0.3, head[1] - size * 0.2, 0.035, 0.035, (20, 18, 20), grain=0)
     pen.ellipse(
-        *(np.add(tip, (size * 0.2, -size * 0.05))), size * 0.18, size * 0.15, darker(tone, 0.65), grain=0
+        tip[0] + size * 0.2, tip[1] - size * 0.05, size * 0.18, size * 0.15, darker(tone, 0.65), grain=0
     )
 
 

@@ -314,7 +314,9 @@ class Pen:
         self.canvas.draw_info.polygon(outline, fill=(self.owner, _clip(255 * grain), solid))
 
 
-def smooth_outline(points: ArrayLike, *, closed: bool = True, n_between: int = 5) -> NDArray[np.float64]:
+def smooth_outline(
+    points: ArrayLike | Sequence[ArrayLike], *, closed: bool = True, n_between: int = 5
+) -> NDArray[np.float64]:
     """Catmull-Rom curve through points.
 
     Parameters

@@ -149,7 +149,7 @@ def _draw_grapes(pen: Pen, rng: np.random.Generator) -> str:
     for row, count in enumerate((4, 5, 4, 3, 2, 1)):
         for x in (np.arange(count) - (count - 1) / 2) * 0.4:
             place = (x + rng.normal(0, 0.03), -0.6 + 0.31 * row)
-            pen.ellipse(*place, 0.23, 0.23, vary(rng, colour, 7), relief=0.95, grain=0.03)
+            pen.ellipse(place[0], place[1], 0.23, 0.23, vary(rng, colour, 7), relief=0.95, grain=0.03)
             pen.ellipse(
                 place[0] + 0.08 * pen.canvas.light.vector[0],
                 place[1] - 0.08,

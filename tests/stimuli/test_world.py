@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neurovis.stimuli.world import CATEGORIES, CATEGORY_OF, SUBTYPES, make_scene, pick_dominant_subtype
+from neurovis.stimuli.world import (
+    CATEGORIES,
+    CATEGORY_OF,
+    SUBTYPES,
+    WORLD_VERSION,
+    make_scene,
+    pick_dominant_subtype,
+)
 from neurovis.stimuli.world_palette import add_article
 
 
@@ -84,6 +91,14 @@ def test_another_resolution_shows_the_same_scene():
         for item, other in zip(small.objects, large.objects, strict=True):
             big = np.asarray(Image.fromarray(other.mask).resize((64, 64), Image.Resampling.NEAREST))
             assert (big & item.mask).sum() > 0.6 * (big | item.mask).sum()
+
+
+def test_pictures_of_this_version_have_not_changed():
+    """Networks that ship with the package were trained on them: raise WORLD_VERSION with any change."""
+    assert WORLD_VERSION == 3
+    known = [(136.5, 120.6, 106.1), (89.1, 125.1, 118.9), (127.0, 74.8, 71.1), (77.5, 126.6, 130.6)]
+    means = [make_scene(0, index).image.mean((0, 1)) for index in range(4)]
+    np.testing.assert_allclose(means, known, atol=0.3)
 
 
 def test_thousands_of_scenes_a_minute():
