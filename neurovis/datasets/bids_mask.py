@@ -225,7 +225,9 @@ def _read_segmentation(
         labels, names = read_surface_labels(path)
         return Volume(labels, np.eye(4)), names
     table = read_table(path.with_name(path.name.replace(".nii.gz", ".tsv")), required=("index", "name"))
-    return read_volume(path), dict(zip(table["index"].astype(int), table["name"].astype(str), strict=True))
+    return read_volume(path), dict(
+        zip(table["index"].astype(int).tolist(), table["name"].astype(str).tolist(), strict=True)
+    )
 
 
 def _check_fit(mask: Volume, labels: Volume, part: str) -> None:

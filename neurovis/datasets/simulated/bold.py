@@ -141,8 +141,9 @@ def make_run_designs(
         In the order of session and run.
     """
     designs = []
-    for (session, run), trials in design.groupby(["session", "run"], sort=True):
-        rng = make_rng(seed, "schedule", subject, int(session), int(run))
+    for _, trials in design.groupby(["session", "run"], sort=True):
+        session, run = int(trials["session"].iloc[0]), int(trials["run"].iloc[0])
+        rng = make_rng(seed, "schedule", subject, session, run)
         n_trials = len(trials)
         n_blanks = round(n_trials * acquisition.blank_share / (1 - acquisition.blank_share))
         blank = np.zeros(n_trials + n_blanks, dtype=bool)
@@ -362,5 +363,7 @@ def _draw_ar1(
     white = rng.standard_normal((n_scans, n_sources), dtype=np.float32)
     # The first scan is drawn from the stationary distribution, the rest from the recursion.
     white[1:] *= np.float32(np.sqrt(1 - acquisition.ar1**2))
-    coloured = signal.lfilter([1.0], np.float32([1.0, -acquisition.ar1]), white, axis=0).astype(np.float32)
+    coloured = signal.lfilter(
+        np.ones(1, dtype=np.float32), np.array([1.0, -acquisition.ar1], dtype=np.float32), white, axis=0
+    )
     return coloured if isinstance(sites, int) else np.asarray(sites @ coloured.T).T
