@@ -15,7 +15,7 @@ def test_series_round_trip_and_nibabel_agreement(tmp_path, rng):
     assert series.t_r == pytest.approx(1.6)
     assert series.hemisphere == "right"
     image = nibabel.load(path)
-    np.testing.assert_array_equal(np.stack(image.agg_data("time series")), values)
+    np.testing.assert_array_equal(image.agg_data("time series").T, values)
     assert image.meta["TimeStep"] == "1600"
 
 
