@@ -26,20 +26,20 @@ def fit(
     from neurovis import catalog
     from neurovis.core import make_provenance
     from neurovis.evaluation.encoding import evaluate_encoding, summarise_encoding
+    from neurovis.evaluation.preparation import find_test_ids
     from neurovis.io import read_features, read_neural_data, read_stimulus_set, write_table
 
     shown = read_stimulus_set(stimuli)
     data = read_neural_data(responses)
-    split: dict = {"splitter": n_folds}
-    if "split" in shown.table.columns:
-        split = {"test_ids": shown.table.index[shown.table["split"] == "test"].tolist()}
+    test_ids = find_test_ids(shown, data)
     result = evaluate_encoding(
         read_features(features),
         data,
         catalog.encoders.load(encoder)(),
+        test_ids=test_ids,
+        splitter=n_folds if test_ids is None else None,
         n_permutations=n_permutations,
         seed=seed,
-        **split,
     )
     config = {"encoder": encoder, "n_folds": n_folds, "n_permutations": n_permutations, "seed": seed}
     record = make_provenance("encoding fit", config, {"features": features, "responses": responses})

@@ -14,7 +14,9 @@ app = typer.Typer(help="What the fitted models are worth.", no_args_is_help=True
 def run_rsa(
     features: list[Path] = typer.Option(..., help="Feature files; repeatable."),
     responses: list[Path] = typer.Option(..., help="Responses, one file per subject; repeatable."),
-    stimuli: Path = typer.Option(..., help="Folder of the stimulus set; compares its split `test` if it has one."),
+    stimuli: Path = typer.Option(
+        ..., help="Folder of the stimulus set; compares its split `test` if it has one."
+    ),
     out: Path = typer.Option(..., help="Folder of the table and the figures."),
     section: str = typer.Option("Representational similarity", help="Section of the report."),
     n_permutations: int = typer.Option(1000, help="Permutations of stimulus labels."),
@@ -23,6 +25,7 @@ def run_rsa(
 ) -> None:
     """Compare dissimilarities of feature spaces with those of every region, with ceilings."""
     from neurovis.core import make_provenance
+    from neurovis.evaluation.preparation import find_test_ids
     from neurovis.evaluation.rsa import evaluate_rsa
     from neurovis.io import read_features, read_neural_data, read_stimulus_set
     from neurovis.plotting import plot_rsa_bars, write_figure, write_report_table
@@ -32,7 +35,7 @@ def run_rsa(
     table = evaluate_rsa(
         {path.stem: read_features(path) for path in features},
         data,
-        stimulus_ids=_find_test_ids(shown, data[0]),
+        stimulus_ids=find_test_ids(shown, data[0]),
         n_bootstraps=n_bootstraps,
         n_permutations=n_permutations,
         seed=seed,
@@ -108,11 +111,12 @@ def run_brainscore(
 
     from neurovis.core import make_provenance
     from neurovis.evaluation.brainscore_scoring import SIMILARITY, SPLIT, score_brainscore
+    from neurovis.evaluation.preparation import find_test_ids
     from neurovis.io import read_features, read_neural_data, read_stimulus_set
     from neurovis.plotting import write_report_table
 
     data, shown = read_neural_data(responses), read_stimulus_set(stimuli)
-    test_ids = _find_test_ids(shown, data)
+    test_ids = find_test_ids(shown, data)
     held_out = data["stimulus_id"].isin(test_ids or [])
     rows = []
     for path in features:
@@ -162,10 +166,12 @@ def score_truth(
     """Score one subject's results against what was planted; the only step that reads the truth."""
     import pandas as pd
 
+    from neurovis.cli.names import read_features_entity
     from neurovis.core import make_provenance
     from neurovis.datasets.simulated import read_truth
     from neurovis.datasets.simulated.bold import compute_beta_noise_sd
     from neurovis.evaluation.encoding import read_encoding
+    from neurovis.evaluation.preparation import find_test_ids
     from neurovis.evaluation.truth import score_recovery
     from neurovis.io import read_neural_data, read_stimulus_set, read_table
     from neurovis.plotting import write_report_table
@@ -176,8 +182,8 @@ def score_truth(
     noise_sd = compute_beta_noise_sd(known.parameters, known.subject, method=method, signal_sd=signal_sd)
     table = score_recovery(
         known,
-        {_features_of(path): read_encoding(path) for path in encoding},
-        held_out={item: int(counts[item]) for item in _find_test_ids(shown, data) or []},
+        {read_features_entity(path): read_encoding(path) for path in encoding},
+        held_out={item: int(counts[item]) for item in find_test_ids(shown, data) or []},
         preference=read_table(preference),
         categories=shown.table["category"].astype(str).loc[counts.index].to_dict(),
         noise_sd=noise_sd,
@@ -191,7 +197,9 @@ def score_truth(
         caption="From BOLD files through the GLM. Targets (low to high) are those of the fast path over seeds; "
         "a subject with fewer trials need not reach them.",
         section=section,
-        provenance=make_provenance("evaluation truth", {"method": method, "fdr": fdr}, {"responses": responses}),
+        provenance=make_provenance(
+            "evaluation truth", {"method": method, "fdr": fdr}, {"responses": responses}
+        ),
     )
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
@@ -246,7 +254,9 @@ def summarise(
     table = summarise_recovery(tables)
     promised = table[table["passed"] != ""]
     labels = [
-        " ".join(part for part in (row.quantity, "" if row.region == "all" else row.region, row.features) if part)
+        " ".join(
+            part for part in (row.quantity, "" if row.region == "all" else row.region, row.features) if part
+        )
         for row in promised.itertuples()
     ]
     checks = promised.rename(columns={"ci_low": "lower", "ci_high": "upper", "n_seeds": "n"}).assign(
@@ -288,20 +298,6 @@ def summarise(
         order=2,
     )
     typer.echo(checks[["quantity", "target", "mean", "passed"]].to_string(index=False))
-
-
-def _find_test_ids(shown: object, data: object) -> list[str] | None:
-    """Held-out stimuli that were presented, or None if the set fixes no split."""
-    table = shown.table  # type: ignore[attr-defined]
-    if "split" not in table.columns:
-        return None
-    presented = set(data["stimulus_id"].values.astype(str))  # type: ignore[index]
-    return [item for item in table.index[table["split"] == "test"] if item in presented]
-
-
-def _features_of(path: Path) -> str:
-    """Feature space in a name such as ``sub-01_features-gabor_encoding.nc``."""
-    return dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)["features"]
 
 
 def _say_target(low: float, high: float) -> str:

@@ -19,7 +19,9 @@ def fit_glm(
     noise_model: str = typer.Option("ols", help="ols or ar1."),
     confounds: str = typer.Option("motion6", help="Confound set or comma-separated columns; empty for none."),
     space: str | None = typer.Option(None, help="Space of the images, e.g. fsaverage5."),
-    regions: str | None = typer.Option(None, help="desc label of a segmentation; its labels are the regions."),
+    regions: str | None = typer.Option(
+        None, help="desc label of a segmentation; its labels are the regions."
+    ),
     task: str | None = typer.Option(None, help="Task, where the data set has several."),
 ) -> None:
     """Fit the single-trial GLM of every run and write the betas as NeuralData."""

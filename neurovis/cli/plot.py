@@ -28,7 +28,9 @@ def plot_stimuli(
     images = [shown.load(shown.stimulus_ids[row]) for row in chosen]
     axes = plot_stimulus_gallery(images, n_columns=12)
     height, width = shown.size_dva
-    caption = f"{len(images)} of {len(shown)} stimuli of {shown.name}, shown {height:g} x {width:g} degrees large."
+    caption = (
+        f"{len(images)} of {len(shown)} stimuli of {shown.name}, shown {height:g} x {width:g} degrees large."
+    )
     write_figure(axes, out, title="What was shown", caption=caption, section=section)
     typer.echo(f"figure in {out}")
 
@@ -44,6 +46,7 @@ def plot_encoding(
     """Draw feature spaces side by side, scores against ceilings and, for vertices, maps on the surface."""
     import numpy as np
 
+    from neurovis.cli.names import read_features_entity
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.io import read_table
     from neurovis.plotting import (
@@ -54,8 +57,8 @@ def plot_encoding(
         write_figure,
     )
 
-    results = {_features_of(path): read_encoding(path) for path in encoding}
-    summaries = {_features_of(path): read_table(path.with_suffix(".tsv")) for path in encoding}
+    results = {read_features_entity(path): read_encoding(path) for path in encoding}
+    summaries = {read_features_entity(path): read_table(path.with_suffix(".tsv")) for path in encoding}
     names = list(results)
     order = list(next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(_region_rank)))
     stacked = {
@@ -110,7 +113,9 @@ def plot_encoding(
         label="prediction accuracy (Pearson r)",
         vmin=0.0,
     )
-    caption = f"Vertices that pass a false-discovery rate of {fdr:g}, corrected for the choice of the best space."
+    caption = (
+        f"Vertices that pass a false-discovery rate of {fdr:g}, corrected for the choice of the best space."
+    )
     write_figure(
         axes,
         out / f"sub-{subject}_map.png",
@@ -153,7 +158,9 @@ def plot_preference(
     vertex.index = read_neural_data(responses)["neuroid_id"].values
     shown = np.where(table["q_value"] <= fdr, table["preferred"], "")
     axes = plot_surface_categories(
-        shown, vertices=vertex.loc[table["neuroid_id"]].to_numpy(), regions=table["region"].to_numpy(dtype=str)
+        shown,
+        vertices=vertex.loc[table["neuroid_id"]].to_numpy(),
+        regions=table["region"].to_numpy(dtype=str),
     )
     write_figure(
         axes,
@@ -166,13 +173,23 @@ def plot_preference(
     typer.echo(f"figure in {out}")
 
 
-def _features_of(path: Path) -> str:
-    """Feature space in a name such as ``sub-01_features-gabor_encoding.nc``."""
-    parts = dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)
-    return parts.get("features", path.stem)
-
-
 def _region_rank(region: str) -> int:
     """Early areas first, then the ventral and lateral ones, then anything else."""
-    order = ("V1", "V2", "V3", "hV4", "V4", "hMT", "OFA", "FFA", "EBA", "FBA", "OPA", "PPA", "RSC", "VWFA", "food")
+    order = (
+        "V1",
+        "V2",
+        "V3",
+        "hV4",
+        "V4",
+        "hMT",
+        "OFA",
+        "FFA",
+        "EBA",
+        "FBA",
+        "OPA",
+        "PPA",
+        "RSC",
+        "VWFA",
+        "food",
+    )
     return order.index(region) if region in order else len(order)

@@ -62,7 +62,16 @@ def build(
     from neurovis.plotting import build_report
 
     title, summary, sections, steps = _TEXTS[check_option("kind", kind, _TEXTS)]
-    packages = ("neurovis", "numpy", "xarray", "scikit-learn", "torch", "nilearn", "brainscore-vision", "snakemake")
+    packages = (
+        "neurovis",
+        "numpy",
+        "xarray",
+        "scikit-learn",
+        "torch",
+        "nilearn",
+        "brainscore-vision",
+        "snakemake",
+    )
     versions = {name: _find_version(name, importlib.metadata) for name in packages}
     details = {"Versions": versions}
     if config is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neurovis.core import NeuralData, average_repeats, check_neural_data
+from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data
 
 
 def zscore_sessions(data: NeuralData, *, reference: ArrayLike | None = None) -> NeuralData:
@@ -109,3 +109,24 @@ def prepare_split(
     if not trials:
         return train, test, test
     return average_repeats(train), average_repeats(test), test
+
+
+def find_test_ids(stimuli: StimulusSet, data: NeuralData) -> list[str] | None:
+    """Held-out stimuli that were presented.
+
+    Parameters
+    ----------
+    stimuli : StimulusSet
+        A column ``split`` with "train" and "test" fixes the split.
+    data : NeuralData
+        Rows "presentation" or "stimulus".
+
+    Returns
+    -------
+    list of str or None
+        In the order of the set; None if it fixes no split.
+    """
+    if "split" not in stimuli.table.columns:
+        return None
+    presented = set(data["stimulus_id"].values.astype(str))
+    return [item for item in stimuli.table.index[stimuli.table["split"] == "test"] if item in presented]
