@@ -146,3 +146,64 @@ def make_kriegeskorte92(root, *, effect=1.0, seed=0):
         **flags,
     )
     return root
+
+
+KAY_SERIES = (
+    *("BLANK", "FACECON4", "FACECON6", "FACE", "WORDCON3", "WORDCON5", "WORD", "NOISECON4", "NOISECON6"),
+    *("NOISE", "FACEPH25", "FACEPH50", "WORDPH0", "WORDPH25", "WORDPH50", "POLYGON", "CHECKERBOARD", "HOUSE"),
+)
+
+
+def make_kay2017(root, *, effect=1.0, seed=0):
+    """FFA prefers faces and VWFA words, by contrast and coherence, and the second task scales both.
+
+    A face is a disc and a word a row of bars, so that pixels tell them apart.
+    """
+    rng = np.random.default_rng(seed)
+    folder = root / "kay2017_words_faces"
+    folder.mkdir(parents=True)
+    labels = np.array([*KAY_SERIES, *(f"NIKO{number:02d}" for number in range(2, 93, 3))])
+    stimuli = np.full((len(labels), 750, 750), 127, dtype=np.uint8)
+    beta = 0.1 * rng.normal(size=(len(labels), 2))
+    vertical, horizontal = np.mgrid[:750, :750] - 375
+    disc = vertical**2 + horizontal**2 < 110**2
+    bars = (abs(vertical) < 40) & (abs(horizontal) < 140) & (horizontal % 20 < 10)
+    blob = (abs(vertical) < 90) & (abs(horizontal) < 60)
+    for row, label in enumerate(labels):
+        number = int(label[4:]) if label.startswith("NIKO") else 0
+        is_face = label.startswith("FACE") or 13 <= number <= 24 or 37 <= number <= 48
+        digits = "".join(sign for sign in label if sign.isdigit())
+        level = float(digits) / 100 if digits and not number else 1.0
+        if label == "BLANK":
+            continue
+        shape = disc if is_face else bars if label.startswith("WORD") else blob
+        stimuli[row, shape] = 127 + round(100 * (level if "CON" in label else 1.0))
+        beta[row, 0] += effect * level * label.startswith("WORD")
+        beta[row, 1] += effect * level * is_face
+    np.savez(
+        folder / "experiment2.npz",
+        stimuli=stimuli,
+        stim_labels=labels,
+        roi_labels=np.array(["VWFA", "FFA"]),
+        beta=beta.astype(np.float32),
+        beta_se=np.full(beta.shape, 0.1, dtype=np.float32),
+        beta_boot=(beta + 0.1 * rng.normal(size=(20, *beta.shape))).astype(np.float32),
+        row_in_source=np.arange(len(labels)),
+    )
+    category = np.array(["", *["FACE"] * 6, *["WORD"] * 6, *["OTHER"] * 10])
+    response = 0.3 + 0.05 * rng.uniform(size=(2, 2, 23))
+    response[0, :, category == "WORD"] += 0.5 * effect
+    response[1, :, category == "FACE"] += 0.5 * effect
+    ips = np.stack([np.full(23, np.nan), 0.3 + 0.1 * rng.normal(size=23)])
+    response[:, 1] *= 1 + effect * ips[1]
+    np.savez(
+        folder / "experiment1_group.npz",
+        beta=response,
+        beta_se=np.full(response.shape, 0.05),
+        ips_beta=ips,
+        task=np.array(["fixation", "categorization"]),
+        category=category,
+        roi_labels=np.array(["VWFA", "FFA"]),
+        stimulus_number=np.arange(1, 24),
+    )
+    return root
