@@ -22,7 +22,8 @@ rule make_world:
         seed=config["seed"],
     shell:
         "neurovis stimuli make-world --out $(dirname {output.stimuli}) --n-train {params.n_train}"
-        " --n-test {params.n_test} --size-px {params.size_px} --seed {params.seed} > {log} 2>&1"
+        " --n-test {params.n_test} --size-px {params.size_px} --seed {params.seed} --replace"
+        " > {log} 2>&1"
 
 
 rule make_bids_dataset:
@@ -78,7 +79,7 @@ rule scan_subject:
         "neurovis simulate bids-subject --subject {wildcards.subject} --stimuli $(dirname {input.stimuli})"
         " --bids $(dirname {input.description}) --truth $(dirname {output.truth}) --n-train {params.n_train}"
         " --n-test {params.n_test} --n-test-repeats {params.n_test_repeats} --n-runs {params.n_runs}"
-        " --t-r {params.t_r} --bold {params.bold} --seed {params.seed} > {log} 2>&1"
+        " --t-r {params.t_r} --bold {params.bold} --seed {params.seed} --replace > {log} 2>&1"
 
 
 rule fit_glm:

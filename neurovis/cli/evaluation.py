@@ -15,7 +15,7 @@ def run_rsa(
     features: list[Path] = typer.Option(..., help="Feature files; repeatable."),
     responses: list[Path] = typer.Option(..., help="Responses, one file per subject; repeatable."),
     stimuli: Path = typer.Option(
-        ..., help="Folder of the stimulus set; compares its split `test` if it has one."
+        ..., help="Folder of the stimulus set; its split `test` is compared, if any."
     ),
     out: Path = typer.Option(..., help="Folder of the table and the figures."),
     section: str = typer.Option("Representational similarity", help="Section of the report."),
@@ -57,8 +57,9 @@ def run_rsa(
             axes,
             out / f"{region}.png",
             title=f"RSA, {region}",
-            caption=f"Spearman correlation of dissimilarities over {first['n_stimuli']} stimuli; 95 % intervals "
-            f"resample stimuli, the band is the noise ceiling over {first['ceiling_of']} (Nili et al. 2014).",
+            caption=f"Spearman correlation of dissimilarities over {first['n_stimuli']} stimuli; 95 % "
+            "intervals resample stimuli, the band is the noise ceiling over "
+            f"{first['ceiling_of']} (Nili et al. 2014).",
             section=section,
             order=order,
             provenance=record,
@@ -142,9 +143,9 @@ def run_brainscore(
         table,
         out,
         title=f"Scored by brainscore_vision, subject {data['subject'].values[0]}",
-        caption="The package's own metrics on our responses as a NeuroidAssembly, features rotated without loss "
-        "to the sample space. Ceiled is raw squared over the internal consistency for regressions and raw over "
-        "the ceiling for RDMs, as the package normalises; n/a where repeats do not allow its ceiling.",
+        caption="The package's own metrics on our responses as a NeuroidAssembly, features rotated without "
+        "loss to the sample space. Ceiled is raw squared over the internal consistency for regressions and "
+        "raw over the ceiling for RDMs, as the package normalises; n/a where repeats do not allow one.",
         section=section,
         provenance=record,
     )
@@ -194,7 +195,7 @@ def score_truth(
         table,
         out,
         title=f"Against the truth, subject {subject}",
-        caption="From BOLD files through the GLM. Targets (low to high) are those of the fast path over seeds; "
+        caption="From BOLD files through the GLM. Targets (low to high) are those of the fast path; "
         "a subject with fewer trials need not reach them.",
         section=section,
         provenance=make_provenance(
@@ -267,7 +268,7 @@ def summarise(
     write_checks(
         checks[["quantity", "target", "mean", "lower", "upper", "passed", "n"]],
         out / "checks.tsv",
-        caption=f"Means over {len(tables)} seeds, each a subject of its own anatomy, tuning and noise, with 95 % "
+        caption=f"Means over {len(tables)} seeds, each with its own anatomy, tuning and noise, with 95 % "
         "intervals (Student's t). The analysis sees betas and stimuli; only these scores read the truth.",
     )
     shares = table[table["quantity"] == "share of ceiling"]
@@ -285,7 +286,7 @@ def summarise(
         axes,
         out / "share_of_ceiling.png",
         title="How much of the attainable is reached",
-        caption="Responsive vertices, with the feature space that suits the region; dark ticks mark the target.",
+        caption="Responsive vertices, with the feature space that suits the region; dark ticks are targets.",
         section=section,
         order=1,
     )

@@ -16,6 +16,7 @@ def read_features_entity(path: Path) -> str:
     entities = dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)
     if "features" not in entities:
         raise ValueError(
-            f"the name of {path} must hold the feature space, e.g. sub-01_features-gabor_encoding.nc; rename it."
+            f"the name of {path} must hold the feature space, e.g. "
+            "sub-01_features-gabor_encoding.nc; rename it."
         )
     return entities["features"]

@@ -72,7 +72,7 @@ def plot_encoding(
         order,
         lower=stacked["ci_low"],
         upper=stacked["ci_high"],
-        ceilings=first["median_ceiling"] if "median_ceiling" in first else None,
+        ceilings=first.get("median_ceiling"),
     )
     n_held_out = int(first["n_stimuli"].iloc[0])
     write_figure(
@@ -166,8 +166,8 @@ def plot_preference(
         axes,
         out,
         title=f"Preferred category, subject {subject}",
-        caption="Category with the largest mean response, for vertices whose category means differ (analysis of "
-        f"variance over stimuli, false-discovery rate {fdr:g}).",
+        caption="Category with the largest mean response, for vertices whose category means differ (one-way "
+        f"analysis of variance over stimuli, false-discovery rate {fdr:g}).",
         section=section,
     )
     typer.echo(f"figure in {out}")

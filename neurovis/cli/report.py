@@ -12,9 +12,11 @@ app = typer.Typer(help="One HTML page for people.", no_args_is_help=True)
 _TEXTS = {
     "simulated": (
         "neurovis: the embedded default",
-        "Two simulated subjects were scanned into BIDS files and analysed like recorded ones, with no download: "
-        "single-trial GLM, feature spaces, encoding models, ceilings, RSA and Brain-Score's own metrics. Since "
-        "the selectivity was planted, every result stands beside the truth.",
+        (
+            "Two simulated subjects were scanned into BIDS files and analysed like recorded ones, "
+            "offline: single-trial GLM, feature spaces, encoding models, ceilings, RSA and Brain-Score's own "
+            "metrics. Since the selectivity was planted, every result stands beside the truth."
+        ),
         (
             "Parameter recovery",
             "Stimuli",
@@ -33,8 +35,10 @@ _TEXTS = {
     ),
     "real": (
         "neurovis: published data",
-        "The rules of the embedded default on recorded data, and for each data set the analysis that answers "
-        "its own question, with its split, its chance level, its permutation null and its interval.",
+        (
+            "The rules of the embedded default on recorded data, and for each data set the analysis that "
+            "answers its own question, with split, chance level, permutation null and interval."
+        ),
         (),
         (
             ("One study alone:", "neurovis study run --study haxby2001 --out results/mine"),

@@ -39,9 +39,13 @@ def write_subject(
     t_r: float = typer.Option(1.5, help="Repetition time [s]."),
     bold: str = typer.Option("surface", help="surface (GIFTI) or volume (NIfTI)."),
     seed: int = typer.Option(0, help="Seed of the simulation."),
+    replace: bool = typer.Option(False, help="Delete the subject's runs of another configuration."),
 ) -> None:
     """Scan one subject: BOLD runs, events, confounds, side-cars. Complete runs are kept."""
-    from neurovis.core import check_option
+    import shutil
+    from functools import partial
+
+    from neurovis.core import OtherConfigurationError, check_option
     from neurovis.datasets.simulated import make_subject, make_trial_design
     from neurovis.datasets.simulated.bids import write_bids_subject
     from neurovis.datasets.simulated.bold import Acquisition
@@ -55,7 +59,8 @@ def write_subject(
     design = make_trial_design(
         [*train, *test], n_repeats=n_repeats, n_sessions=2, n_runs=n_runs // 2, seed=seed
     )
-    folder = write_bids_subject(
+    scan = partial(
+        write_bids_subject,
         bids,
         make_subject(subject, seed=seed),
         shown,
@@ -65,6 +70,14 @@ def write_subject(
         acquisition=Acquisition(t_r=t_r),
         format=bold,
     )
+    try:
+        folder = scan()
+    except OtherConfigurationError:
+        if not replace:
+            raise
+        for old in bids.glob(f"**/sub-{subject}"):
+            shutil.rmtree(old)
+        folder = scan()
     typer.echo(f"{len(design)} trials in {folder}, truth in {truth}")
 
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     )
     from neurovis.core.paths import find_cache_root, find_data_root, find_model
     from neurovis.core.protocols import Encoder, FeatureExtractor, Loader, Metric
-    from neurovis.core.provenance import compute_config_hash, compute_file_hash, make_provenance
+    from neurovis.core.provenance import (
+        OtherConfigurationError,
+        compute_config_hash,
+        compute_file_hash,
+        make_provenance,
+    )
     from neurovis.core.registry import Registry
     from neurovis.core.score import Score
     from neurovis.core.seeds import make_rng
@@ -31,6 +36,7 @@ _MODULE_OF = {
     "Loader": "protocols",
     "Metric": "protocols",
     "NeuralData": "neural",
+    "OtherConfigurationError": "provenance",
     "Registry": "registry",
     "Score": "score",
     "StimulusSet": "stimuli",
@@ -58,6 +64,7 @@ __all__ = [
     "Loader",
     "Metric",
     "NeuralData",
+    "OtherConfigurationError",
     "Registry",
     "Score",
     "StimulusSet",

@@ -13,6 +13,10 @@ from neurovis import __version__
 _CHUNK = 1 << 20
 
 
+class OtherConfigurationError(ValueError):
+    """A folder holds finished parts of another configuration, so a run cannot go on in it."""
+
+
 def compute_file_hash(path: str | Path) -> str:
     """SHA-256 of a file, or of every file below a folder (names included), as hexadecimal text."""
     path = Path(path)

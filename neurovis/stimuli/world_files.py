@@ -13,7 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from neurovis.core import StimulusSet, check_array, compute_config_hash, make_provenance
+from neurovis.core import (
+    OtherConfigurationError,
+    StimulusSet,
+    check_array,
+    compute_config_hash,
+    make_provenance,
+)
 from neurovis.io import atomic_path, read_json, read_stimulus_set, write_json, write_stimulus_table
 from neurovis.stimuli.world import SUBTYPES, WORLD_VERSION, Scene, SceneObject, make_scene
 
@@ -249,7 +255,7 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
             for key in names
             if old.get(key) != config.get(key)
         )
-        raise ValueError(
+        raise OtherConfigurationError(
             f"folder must be empty or hold the same world, got {folder} with another one ({changed}); "
             "delete it or choose another folder."
         )

@@ -24,7 +24,14 @@ from scipy.spatial import cKDTree
 from tqdm import tqdm
 
 from neurovis import __version__
-from neurovis.core import StimulusSet, check_array, check_option, compute_config_hash, make_rng
+from neurovis.core import (
+    OtherConfigurationError,
+    StimulusSet,
+    check_array,
+    check_option,
+    compute_config_hash,
+    make_rng,
+)
 from neurovis.datasets.simulated.anatomy import REGIONS, load_surface
 from neurovis.datasets.simulated.bold import (
     Acquisition,
@@ -202,7 +209,7 @@ def write_bids_subject(
         if done.is_file():
             found = read_json(done).get("SimulationHash")
             if found != digest:
-                raise ValueError(
+                raise OtherConfigurationError(
                     f"{done.name} must come from the same simulation (hash {digest}), got {found!r}; delete "
                     "the data set or choose another folder."
                 )
