@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import sys
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from neurovis.core import (
 )
 from neurovis.features.arrays import make_feature_array
 from neurovis.io import atomic_path, read_json, write_json
+from neurovis.io.arrays import read_npz
 from neurovis.workflow import compute_fingerprint
 
 PART_SIZE = 256
@@ -111,8 +111,8 @@ def extract_cached(
         If a stored file does not have the content that was written; it is extracted again.
     """
     wanted = tuple(extractor.layers if layers is None else layers)
-    safe_name = "".join(c if c.isalnum() or c in "-." else "-" for c in extractor.name)
     key = compute_feature_key(extractor, stimuli)
+    safe_name = "".join(c if c.isalnum() or c in "-." else "-" for c in extractor.name)
     folder = find_cache_root(root) / "features" / f"{safe_name}-{key}"
     found = {layer: _read_layer(folder, layer, stimuli, extractor.name) for layer in wanted}
     missing = tuple(layer for layer, array in found.items() if array is None)
@@ -204,7 +204,7 @@ def _fill(
     coords: dict[str, dict[str, Any]] = {}
     for start in tqdm(starts, desc=f"{extractor.name} parts", disable=None, file=sys.stderr):
         path = parts / f"{start:08d}.npz"
-        if start and _is_readable(path):
+        if start and _is_readable(path, layers):
             continue
         # The first part is always extracted: it gives the features' coordinates.
         features = extractor(
@@ -229,23 +229,19 @@ def _collect_coords(array: xr.DataArray) -> dict[str, list[Any]]:
     return {str(k): c.values.tolist() for k, c in array.coords.items() if c.dims == ("feature",)}
 
 
-def _is_readable(path: Path) -> bool:
-    if not path.is_file():
-        return False
+def _is_readable(path: Path, layers: Sequence[str]) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            # The checksum of every member is compared as it is read.
-            return all(archive[name].ndim == 2 for name in archive.files)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+        read_npz(path, [_stem(layer) for layer in layers])
+    except (FileNotFoundError, ValueError):
         return False
+    return True
 
 
 def _merge(paths: Sequence[Path], layer: str, n_stimuli: int, target: Path) -> str:
     merged: NDArray[np.float32] | None = None
     row = 0
     for path in paths:
-        with np.load(path, allow_pickle=False) as archive:
-            values = archive[_stem(layer)]
+        values = read_npz(path, [_stem(layer)])[_stem(layer)]
         if merged is None:
             merged = np.lib.format.open_memmap(
                 target, mode="w+", dtype=np.float32, shape=(n_stimuli, values.shape[1])

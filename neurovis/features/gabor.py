@@ -49,6 +49,8 @@ class GaborPyramid:
         Standard deviation of a pooling window in units of the grid's spacing.
     n_colour : int
         Places along each side of the image for the colour pools.
+    surround_dva : float
+        Standard deviation of the window whose energy, of all channels, divides a place [degrees].
     semi_saturation : float
         Contrast at which the normalisation sets in.
     px_per_dva : float
@@ -73,7 +75,8 @@ class GaborPyramid:
     grids: tuple[int, ...] = (6, 6, 8, 8, 8, 8)
     pool_spacings: float = 0.6
     n_colour: int = 8
-    semi_saturation: float = 0.05
+    surround_dva: float = 1.2
+    semi_saturation: float = 0.04
     px_per_dva: float = 8.0
     name: str = "gabor"
 
@@ -89,7 +92,11 @@ class GaborPyramid:
         check_array("grids", self.grids, minimum=1)
         numbers = {"n_orientations": self.n_orientations, "n_colour": self.n_colour}
         numbers |= {"pool_spacings": self.pool_spacings, "semi_saturation": self.semi_saturation}
-        numbers |= {"px_per_dva": self.px_per_dva, "lowest spatial_frequencies_cpd": float(frequencies.min())}
+        numbers |= {
+            "surround_dva": self.surround_dva,
+            "px_per_dva": self.px_per_dva,
+            "lowest spatial_frequencies_cpd": float(frequencies.min()),
+        }
         for parameter, value in numbers.items():
             if value <= 0:
                 raise ValueError(f"{parameter} must be positive, got {value}; see the class's default.")
@@ -176,8 +183,8 @@ class _Scale:
     mean_share: float
     pool_rows: Tensor  # (grid, n_down) and (grid, n_across)
     pool_columns: Tensor
-    wide_rows: Tensor
-    wide_columns: Tensor
+    surrounds: tuple[tuple[Tensor, Tensor], ...]  # from every scale's samples to this one's grid
+    level: float  # weight of this scale's energy, against the 1/f spectrum of natural images
 
 
 def _make_bank(
@@ -193,11 +200,18 @@ def _make_bank(
         sigma = [pyramid.pool_spacings * side / pyramid.n_colour for side in size_dva]
         places = [_find_places(pyramid.n_colour, side) for side in size_dva]
         return tuple(to_tensor(_make_windows(places[i], pixels[i], sigma[i])) for i in (0, 1))
+    frequencies, grids = np.array(pyramid.spatial_frequencies_cpd), pyramid.grids
+    # Energy varies no faster than its envelope: one sample for each standard deviation will do.
+    lattices = [
+        [
+            _find_places(max(grid, int(np.ceil(side * frequency / _ENVELOPE_CYCLES))), side)
+            for side in size_dva
+        ]
+        for frequency, grid in zip(frequencies, grids, strict=True)
+    ]
     scales = []
-    for frequency, grid in zip(pyramid.spatial_frequencies_cpd, pyramid.grids, strict=True):
+    for frequency, grid, samples in zip(frequencies, grids, lattices, strict=True):
         envelope = _ENVELOPE_CYCLES / frequency
-        # Energy varies no faster than its envelope: one sample for each standard deviation will do.
-        samples = [_find_places(max(grid, int(np.ceil(side / envelope))), side) for side in size_dva]
         taps = [
             np.exp(-0.5 * ((samples[i][:, None] - pixels[i][None, :]) / envelope) ** 2)
             / (np.sqrt(2 * np.pi) * envelope * pyramid.px_per_dva)
@@ -216,13 +230,17 @@ def _make_bank(
         places = [_find_places(grid, side) for side in size_dva]
         sigma = [pyramid.pool_spacings * side / grid for side in size_dva]
         pools = [_make_windows(places[i], samples[i], sigma[i]) for i in (0, 1)]
-        wide = [_make_windows(places[i], samples[i], 2 * sigma[i]) for i in (0, 1)]
+        surrounds = [
+            tuple(to_tensor(_make_windows(places[i], other[i], pyramid.surround_dva)) for i in (0, 1))
+            for other in lattices
+        ]
         scales.append(
             _Scale(
                 to_tensor(np.concatenate(rows, axis=1)), to_tensor(np.stack(columns)),
                 to_tensor(taps[0].T), to_tensor(taps[1].T),
                 float(np.exp(-2 * (np.pi * frequency * envelope) ** 2)),
-                *(to_tensor(matrix) for matrix in (*pools, *wide)),
+                *(to_tensor(matrix) for matrix in pools), tuple(surrounds),
+                float(frequency**2 / (len(frequencies) * np.exp(np.log(frequencies).mean() * 2))),
             )
         )  # fmt: skip
     return scales
@@ -246,11 +264,14 @@ def _filter_scale(scale: _Scale, luminance: Tensor, n_orientations: int) -> Tens
 
 def _compute_energy(pyramid: GaborPyramid, opponent: Tensor, bank: list[_Scale]) -> Tensor:
     torch = import_optional("torch", extra="torch")
+    energies = [_filter_scale(scale, opponent[:, 0], pyramid.n_orientations) for scale in bank]
+    totals = [energy.mean(dim=0) * scale.level for energy, scale in zip(energies, bank, strict=True)]
     features = []
-    for scale in bank:
-        energy = _filter_scale(scale, opponent[:, 0], pyramid.n_orientations)
+    for scale, energy in zip(bank, energies, strict=True):
         pooled = scale.pool_rows @ energy @ scale.pool_columns.T
-        nearby = scale.wide_rows @ energy.mean(dim=0) @ scale.wide_columns.T
+        nearby = sum(
+            down @ total @ across.T for (down, across), total in zip(scale.surrounds, totals, strict=True)
+        )
         normalised = torch.sqrt(pooled) / (pyramid.semi_saturation + torch.sqrt(nearby))
         features.append(normalised.transpose(0, 1).flatten(1))
     return torch.cat(features, dim=1)

@@ -60,7 +60,7 @@ def make_open_clip(
             origin=origin,
         )
     settings = open_clip.transform.PreprocessCfg(**whole.visual.preprocess_cfg)
-    transform = open_clip.image_transform_v2(settings, is_train=False)
+    transform = open_clip.transform.image_transform_v2(settings, is_train=False)
     return ModuleFeatures(
         f"open_clip:{model}", whole.visual, tuple(layers or (OUTPUT,)),
         LibraryPreprocessing(transform, repr(settings)), pool, tokens,
