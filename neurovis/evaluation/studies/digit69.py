@@ -49,7 +49,7 @@ class _Fold:
 def analyse_digit69(
     root: str | Path | None = None,
     *,
-    n_permutations: int = 200,
+    n_permutations: int = 100,
     seed: int = 0,
     cache: str | Path | None = None,
 ) -> StudyResult:

@@ -87,7 +87,7 @@ def compute_block_responses(runs: HaxbyRuns, *, delay_s: float = DELAY_S) -> Neu
 
 
 def analyse_haxby2001(
-    root: str | Path | None = None, *, n_permutations: int = 200, seed: int = 0
+    root: str | Path | None = None, *, n_permutations: int = 100, seed: int = 0
 ) -> StudyResult:
     """Decode categories, and faces from houses, and compare the geometry of odd and even runs.
 

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array
+from neurovis.metrics.significance import compute_p_value
 
 COLUMNS = {
     "study": "name of the data set",
@@ -92,8 +93,7 @@ def make_result_row(
     if null is not None:
         null = check_array("null", null, ndim=1, dtype=float)
         null_95 = float(np.percentile(null, 95))
-        # A tolerance, since a permutation that restores the data may differ in the last bit.
-        p_value = (1 + int((null >= value - 1e-12).sum())) / (1 + null.size)
+        p_value = compute_p_value(value, null).item()
     low, high = (np.nan, np.nan) if ci is None else (float(ci[0]), float(ci[1]))
     if low > high:
         raise ValueError(f"ci must be (low, high), got ({low}, {high}); swap its ends.")
