@@ -76,16 +76,22 @@ def load_haxby2001(
     check_option("resolution", resolution, tuple(_IMAGES))
     folder = find_dataset(NAME, root) / "sub001"
     paths = {run: folder / "BOLD" / f"task001_run{run:03d}" / _IMAGES[resolution] for run in RUNS}
+    mask: NDArray[np.bool_] | Path
     if resolution == "slice":
         mask = _compute_head_mask([read_masked_series(path) for path in paths.values()])
     else:
         mask = folder / "masks" / "25mm" / "brain.nii.gz"
     series = {run: read_masked_series(path, mask) for run, path in paths.items()}
     first = series[RUNS[0]]
+    t_r = first.t_r
+    if t_r is None:
+        raise ValueError(
+            f"{paths[RUNS[0]]} must state a repetition time in its header, got none; restore it."
+        )
     for run, entry in series.items():
-        if entry.t_r != first.t_r or not np.allclose(entry.affine, first.affine):
+        if entry.t_r != t_r or not np.allclose(entry.affine, first.affine):
             raise ValueError(
-                f"run {run} of {NAME} must have the grid and repetition time of run 1 ({first.t_r} s), got "
+                f"run {run} of {NAME} must have the grid and repetition time of run 1 ({t_r} s), got "
                 f"{entry.t_r} s; restore the files."
             )
     scans = [len(entry.values) for entry in series.values()]
@@ -95,7 +101,7 @@ def load_haxby2001(
         rows="time",
         row_coords={
             "run": np.repeat(RUNS, scans),
-            "time_s": np.concatenate([np.arange(n) * first.t_r for n in scans]),
+            "time_s": np.concatenate([np.arange(n) * t_r for n in scans]),
         },
         neuroid_coords={
             "neuroid_id": ["_".join(["v", *map(str, index)]) for index in first.ijk],
@@ -107,7 +113,7 @@ def load_haxby2001(
         },
         units="scanner",
         source=NAME,
-        t_r=first.t_r,
+        t_r=t_r,
     )
     events = [_read_events(path.parent / "bold_events.tsv").assign(run=run) for run, path in paths.items()]
     return HaxbyRuns(responses, pd.concat(events, ignore_index=True), first.mask)
