@@ -96,9 +96,7 @@ def analyse_digit69(
     null_any = _permute_images(folds, pixels, digit, anything, n_permutations, make_rng(seed, NAME, "any"))
     null_same = _permute_images(folds, pixels, digit, digit, n_permutations, make_rng(seed, NAME, "same"))
 
-    def make_row(
-        quantity: str, cases: NDArray, null: NDArray, permuted: str, **extra: float
-    ) -> dict[str, Any]:
+    def make_row(quantity: str, cases: NDArray, null: NDArray, permuted: str, **extra: Any) -> dict[str, Any]:
         rng = make_rng(seed, NAME, "ci", quantity)
         low, high = compute_bootstrap_ci(lambda drawn: cases[drawn].mean(), len(cases), rng)
         return make_result_row(

@@ -58,16 +58,15 @@ def compute_block_responses(runs: HaxbyRuns, *, delay_s: float = DELAY_S) -> Neu
         trend = np.polynomial.legendre.legvander(np.linspace(-1, 1, len(values)), _TREND_ORDER)
         series[rows] = values - trend @ np.linalg.lstsq(trend, values, rcond=None)[0]
     blocks = []
-    for event in runs.events.itertuples():
-        start = event.onset + delay_s
+    columns = [runs.events[name].to_numpy() for name in ("onset", "duration", "run", "trial_type")]
+    for onset, duration, run, category in zip(*columns, strict=True):
+        start = onset + delay_s
         # Half a millisecond of slack, since onsets are rounded to 0.5 s and scans are not.
-        scans = (
-            (time_s >= start - 5e-4) & (time_s < start + event.duration - 5e-4) & (run_of_scan == event.run)
-        )
+        scans = (time_s >= start - 5e-4) & (time_s < start + duration - 5e-4) & (run_of_scan == run)
         if not scans.any():
             raise ValueError(
                 f"delay_s must leave scans in every block, got {delay_s} s, which leaves none for "
-                f"{event.trial_type} in run {event.run}; pass a delay of a few seconds."
+                f"{category} in run {run}; pass a delay of a few seconds."
             )
         blocks.append(series[scans].mean(axis=0))
     coords = ("neuroid_id", "subject", "region", "x", "y", "z")
