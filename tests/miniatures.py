@@ -191,7 +191,7 @@ def make_kay2017(root, *, effect=1.0, seed=0):
         row_in_source=np.arange(len(labels)),
     )
     category = np.array(["", *["FACE"] * 6, *["WORD"] * 6, *["OTHER"] * 10])
-    response = 0.3 + 0.05 * rng.uniform(size=(2, 2, 23))
+    response = np.repeat(0.3 + 0.05 * rng.uniform(size=(2, 1, 23)), 2, axis=1)
     response[0, :, category == "WORD"] += 0.5 * effect
     response[1, :, category == "FACE"] += 0.5 * effect
     ips = np.stack([np.full(23, np.nan), 0.3 + 0.1 * rng.normal(size=23)])

@@ -7,17 +7,17 @@ ImageNet network fitted to images 1-600; session 210325 keeps single repeats and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from neurovis.core import FeatureExtractor, StimulusSet, average_repeats, make_rng
+from neurovis.core import StimulusSet, average_repeats, make_rng
 from neurovis.datasets.cards import find_dataset
 from neurovis.datasets.macaque_v4 import NAME, load_macaque_v4
 from neurovis.encoding.ridge import Ridge
+from neurovis.evaluation.studies.features import Extract, make_cached_extract
 from neurovis.evaluation.studies.resampling import compute_bootstrap_ci
 from neurovis.evaluation.studies.results import StudyResult, make_result_row, make_result_table
 from neurovis.metrics.ceilings import compute_split_half
@@ -37,7 +37,7 @@ def analyse_macaque_v4(
     n_permutations: int = 1000,
     seed: int = 0,
     cache: str | Path | None = None,
-    extract: Callable[[StimulusSet], NDArray] | None = None,
+    extract: Extract | None = None,
 ) -> StudyResult:
     """Score the distilled networks and ridge encoders on held-out images, noise-corrected where possible.
 
@@ -68,7 +68,7 @@ def analyse_macaque_v4(
     if extract is None:
         from neurovis.features.squeezenet import make_squeezenet
 
-        extract = _cached(make_squeezenet(Path(root) if root else None), cache)
+        extract = make_cached_extract(make_squeezenet(Path(root) if root else None), cache=cache)
     stimuli, means = load_macaque_v4(subject="190923", root=root, cache=cache)
     test = slice(_N_TRAIN, None)
     truth = means.values[test][:, list(DISTILLED)]
@@ -121,7 +121,7 @@ def analyse_macaque_v4(
 
 
 def _analyse_repeats(
-    extract: Callable[[StimulusSet], NDArray],
+    extract: Extract,
     root: str | Path | None,
     cache: str | Path | None,
     n_permutations: int,
@@ -186,16 +186,6 @@ def _analyse_repeats(
         ),
     ]
     return rows, reliability, r
-
-
-def _cached(extractor: FeatureExtractor, cache: str | Path | None) -> Callable[[StimulusSet], NDArray]:
-    from neurovis.features.cache import extract_cached
-
-    def extract(stimuli: StimulusSet) -> NDArray:
-        layers = extract_cached(extractor, stimuli, root=cache)
-        return np.concatenate([layer.values for layer in layers.values()], axis=1)
-
-    return extract
 
 
 def _predict_distilled(stimuli: StimulusSet, root: str | Path | None) -> NDArray[np.float64]:
