@@ -106,6 +106,9 @@ def plot_encoding(
     q_values = np.stack([result.q_values.values for result in results.values()]).min(axis=0)
     # The best of several feature spaces is tested: Bonferroni over the spaces.
     passing = q_values * len(names) <= fdr
+    if not passing.any():
+        typer.echo(f"no vertex passes a false-discovery rate of {fdr:g}; maps are left out")
+        return
     axes = plot_surface_map(
         np.where(passing, values.max(axis=0), np.nan),
         vertices=vertices,
