@@ -25,7 +25,7 @@ SUBTYPES = (
     "human", "animal", "person", "animal_body", "indoor", "outdoor",
     "print", "script", "fruit", "dish", "tool", "vehicle",
 )  # fmt: skip
-CHANNELS = (24, 40, 56, 112, 144)
+CHANNELS = (20, 32, 40, 80, 96)
 """Of the stem and the four stages."""
 
 DEFAULT_LAYERS = ("stage2", "stage3", "stage4", "maps", "pooled")

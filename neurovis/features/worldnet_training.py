@@ -35,9 +35,9 @@ SIZE_PX = 64
 CELL_PX = 4
 """Side of one place of the maps."""
 
-_BATCH_SIZE = 48
-_LEARNING_RATE = 3e-3
-_LARGEST_SHIFT_CELLS = 2
+_BATCH_SIZE = 20
+_LEARNING_RATE = 2.5e-3
+_LARGEST_SHIFT_CELLS = 1
 _PRESENT_SHARE = 0.002
 """Smallest share of the image that counts as seen."""
 
@@ -114,8 +114,8 @@ class _ShiftedBatches:
 def train_worldnet(
     out: str | Path,
     *,
-    n_images: int = 6000,
-    n_epochs: int = 10,
+    n_images: int = 5000,
+    n_epochs: int = 5,
     seed: int = 0,
     device: str = "cpu",
     n_test: int = 600,
