@@ -6,7 +6,20 @@ everything else receives objects.
 
 from neurovis.core.registry import Registry
 
-datasets = Registry("dataset", {})
+datasets = Registry(
+    "dataset",
+    {
+        "digit69": "neurovis.datasets.digit69:load_digit69",
+        "fsaverage_retinotopy": "neurovis.datasets.fsaverage_retinotopy:load_fsaverage_retinotopy",
+        "haxby2001": "neurovis.datasets.haxby2001:load_haxby2001",
+        "kay2017": "neurovis.datasets.kay2017:load_kay2017",
+        "kriegeskorte92": "neurovis.datasets.kriegeskorte92:load_kriegeskorte92",
+        "macaque_v4": "neurovis.datasets.macaque_v4:load_macaque_v4",
+        "objects81": "neurovis.datasets.objects81:load_objects81",
+        "simulated": "neurovis.datasets.simulated:load_simulated",
+        "vtc_fivecat": "neurovis.datasets.vtc_fivecat:load_vtc_fivecat",
+    },
+)
 
 features = Registry(
     "feature space",
@@ -31,5 +44,19 @@ metrics = Registry(
         "pearson_r": "neurovis.metrics.regression:pearson_r",
         "r2": "neurovis.metrics.regression:r2",
         "spearman_r": "neurovis.metrics.regression:spearman_r",
+    },
+)
+
+studies = Registry(
+    "study",
+    {
+        "digit69": "neurovis.evaluation.studies.digit69:analyse_digit69",
+        "fsaverage_retinotopy": "neurovis.evaluation.studies.fsaverage_retinotopy:analyse_fsaverage_retinotopy",
+        "haxby2001": "neurovis.evaluation.studies.haxby2001:analyse_haxby2001",
+        "kay2017": "neurovis.evaluation.studies.kay2017:analyse_kay2017",
+        "kriegeskorte92": "neurovis.evaluation.studies.kriegeskorte92:analyse_kriegeskorte92",
+        "macaque_v4": "neurovis.evaluation.studies.macaque_v4:analyse_macaque_v4",
+        "objects81": "neurovis.evaluation.studies.objects81:analyse_objects81",
+        "vtc_fivecat": "neurovis.evaluation.studies.vtc_fivecat:analyse_vtc_fivecat",
     },
 )

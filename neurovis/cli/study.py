@@ -26,7 +26,7 @@ def run_study(
     from neurovis.datasets.cards import read_card
     from neurovis.io import atomic_path
     from neurovis.plotting import write_figure, write_report_table
-    from neurovis.plotting.study import plot_study, plot_study_arrays
+    from neurovis.plotting.study import find_units, plot_study, plot_study_arrays
 
     result = catalog.studies.load(study)(root, n_permutations=n_permutations, seed=seed)
     card = read_card(study)
@@ -44,16 +44,18 @@ def run_study(
             order=order,
             provenance=record,
         )
-    write_figure(
-        plot_study(result.table),
-        out / "summary.png",
-        title="Measured values",
-        caption="Points with 95 % intervals; open marks are published numbers, grey ticks the 95th percentile "
-        f"of the permutation null. {card.answers}? {card.citation}.",
-        section=section,
-        order=0,
-        provenance=record,
-    )
+    for number, unit in enumerate(find_units(result.table)):
+        write_figure(
+            plot_study(result.table, unit=unit),
+            out / f"summary{f'-{number + 1}' if number else ''}.png",
+            title=f"Measured values{f' [{unit}]' if unit else ''}",
+            caption="Points with 95 % intervals; dark ticks are published numbers, grey bars reach to the "
+            "95th percentile of the permutation null, dotted ticks are chance. "
+            f"{card.answers}? {card.citation}.",
+            section=section,
+            order=number / 10,
+            provenance=record,
+        )
     # The table is the rule's output, so it is written last.
     write_report_table(
         result.table.drop(columns="study"),
@@ -61,7 +63,7 @@ def run_study(
         title="Every number of this study",
         caption=f"Source: {card.source}. Licence: {card.licence}.",
         section=section,
-        order=10,
+        order=100,
         provenance=record,
     )
     typer.echo(result.table[["subject", "region", "quantity", "value", "null_95", "p_value"]].to_string())

@@ -17,6 +17,7 @@ from neurovis.plotting.scores import (  # noqa: E402
 )
 from neurovis.plotting.sidecars import write_checks, write_figure, write_report_table  # noqa: E402
 from neurovis.plotting.stimuli import plot_stimulus_gallery  # noqa: E402
+from neurovis.plotting.study import plot_study, plot_study_arrays  # noqa: E402
 from neurovis.plotting.style import CATEGORY_COLOURS, PALETTE, STYLE  # noqa: E402
 from neurovis.plotting.surface import plot_surface_categories, plot_surface_map  # noqa: E402
 from neurovis.plotting.timeline import plot_timeline  # noqa: E402
@@ -37,6 +38,8 @@ __all__ = [
     "plot_score_against_ceiling",
     "plot_scores_by_region",
     "plot_stimulus_gallery",
+    "plot_study",
+    "plot_study_arrays",
     "plot_surface_categories",
     "plot_surface_map",
     "plot_timeline",

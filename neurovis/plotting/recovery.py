@@ -166,9 +166,8 @@ def plot_intervals(
         start = check_array("chance", chance, shape=shape, finite=False, dtype=float)
     if null_upper is not None:
         null = check_array("null_upper", null_upper, shape=shape, finite=False, dtype=float)
-        ax.barh(
-            places, null - start, left=start, height=0.62, color=FAINT, lw=0, label="null, up to its 95 %"
-        )
+        left = np.nan_to_num(start)
+        ax.barh(places, null - left, left=left, height=0.62, color=FAINT, lw=0, label="null, up to its 95 %")
     if chance is not None:
         ax.vlines(start, places - 0.36, places + 0.36, color=MUTED, lw=1.2, ls=":", label="chance")
     if targets is not None:

@@ -68,8 +68,8 @@ def analyse_digit69(
     -------
     StudyResult
         ``figures_data``: ``images`` and ``reconstructions`` (n, 28, 28; 0-1, the latter not clipped),
-        ``digit`` (n,), ``pixel_correlation`` (n,), ``null_accuracy`` and ``null_pixel_correlation``
-        (n_permutations,).
+        ``digit``, ``accuracy`` (hit or miss) and ``pixel_correlation`` (n,), ``null_accuracy`` and
+        ``null_pixel_correlation`` (n_permutations,).
 
     Notes
     -----
@@ -127,6 +127,7 @@ def analyse_digit69(
         "reconstructions": reconstruction.reshape(images.shape),
         "digit": digit,
         "pixel_correlation": r,
+        "accuracy": correct,
         "null_accuracy": null_accuracy,
         "null_pixel_correlation": null_any[0],
     }
