@@ -51,7 +51,8 @@ studies = Registry(
     "study",
     {
         "digit69": "neurovis.evaluation.studies.digit69:analyse_digit69",
-        "fsaverage_retinotopy": "neurovis.evaluation.studies.fsaverage_retinotopy:analyse_fsaverage_retinotopy",
+        "fsaverage_retinotopy": "neurovis.evaluation.studies.fsaverage_retinotopy"
+        ":analyse_fsaverage_retinotopy",
         "haxby2001": "neurovis.evaluation.studies.haxby2001:analyse_haxby2001",
         "kay2017": "neurovis.evaluation.studies.kay2017:analyse_kay2017",
         "kriegeskorte92": "neurovis.evaluation.studies.kriegeskorte92:analyse_kriegeskorte92",
