@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from neurovis.core import (
     FeatureExtractor,
@@ -238,7 +237,7 @@ def _is_readable(path: Path, layers: Sequence[str]) -> bool:
 
 
 def _merge(paths: Sequence[Path], layer: str, n_stimuli: int, target: Path) -> str:
-    merged: NDArray[np.float32] | None = None
+    merged: np.memmap[Any, np.dtype[np.float32]] | None = None
     row = 0
     for path in paths:
         values = read_npz(path, [_stem(layer)])[_stem(layer)]

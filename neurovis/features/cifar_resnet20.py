@@ -7,17 +7,12 @@ subsample and pad channels with zeros (option A), so they have no parameters.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from neurovis.core import import_optional
+import torch
+from torch import Tensor, nn
+
 from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
 from neurovis.features.weights import find_weights, load_checkpoint
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-torch = import_optional("torch", extra="torch")
-nn = torch.nn
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PREPROCESS = ImagePreprocessing(resize=(32, 32), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -90,7 +90,7 @@ class GaborPyramid:
                 f"{len(frequencies)}; pass tuples of equal length."
             )
         check_array("grids", self.grids, minimum=1)
-        numbers = {"n_orientations": self.n_orientations, "n_colour": self.n_colour}
+        numbers: dict[str, float] = {"n_orientations": self.n_orientations, "n_colour": self.n_colour}
         numbers |= {"pool_spacings": self.pool_spacings, "semi_saturation": self.semi_saturation}
         numbers |= {
             "surround_dva": self.surround_dva,
@@ -131,7 +131,8 @@ class GaborPyramid:
         """Features of every image; parameters and result as :class:`neurovis.core.FeatureExtractor`."""
         torch = import_optional("torch", extra="torch")
         wanted = choose_layers(layers, LAYERS, name=self.name)
-        size_px = tuple(max(1, round(side * self.px_per_dva)) for side in stimuli.size_dva)
+        down, across = (max(1, round(side * self.px_per_dva)) for side in stimuli.size_dva)
+        size_px = (down, across)
         parts: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in wanted}
         bank = {layer: _make_bank(self, layer, size_px, stimuli.size_dva, device) for layer in wanted}
         for images in load_batches(stimuli, batch_size=batch_size, name=self.name):
@@ -231,7 +232,10 @@ def _make_bank(
         sigma = [pyramid.pool_spacings * side / grid for side in size_dva]
         pools = [_make_windows(places[i], samples[i], sigma[i]) for i in (0, 1)]
         surrounds = [
-            tuple(to_tensor(_make_windows(places[i], other[i], pyramid.surround_dva)) for i in (0, 1))
+            (
+                to_tensor(_make_windows(places[0], other[0], pyramid.surround_dva)),
+                to_tensor(_make_windows(places[1], other[1], pyramid.surround_dva)),
+            )
             for other in lattices
         ]
         scales.append(
@@ -239,7 +243,7 @@ def _make_bank(
                 to_tensor(np.concatenate(rows, axis=1)), to_tensor(np.stack(columns)),
                 to_tensor(taps[0].T), to_tensor(taps[1].T),
                 float(np.exp(-2 * (np.pi * frequency * envelope) ** 2)),
-                *(to_tensor(matrix) for matrix in pools), tuple(surrounds),
+                to_tensor(pools[0]), to_tensor(pools[1]), tuple(surrounds),
                 float(frequency**2 / (len(frequencies) * np.exp(np.log(frequencies).mean() * 2))),
             )
         )  # fmt: skip

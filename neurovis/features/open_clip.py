@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from neurovis.core import check_option, import_optional
 from neurovis.features.torch_module import OUTPUT, LibraryPreprocessing, ModuleFeatures
@@ -47,7 +48,7 @@ def make_open_clip(
     open_clip = import_optional("open_clip", extra="torch")
     check_option("model", model, open_clip.list_models(), remedy="see open_clip.list_models()")
     if checkpoint is not None or pretrained is None:
-        whole = build_seeded(lambda: open_clip.create_model(model), seed)
+        whole: Any = build_seeded(lambda: open_clip.create_model(model), seed)
         whole = whole if checkpoint is None else load_checkpoint(whole, checkpoint)
     else:
         tags = open_clip.list_pretrained_tags_by_model(model)

@@ -8,24 +8,15 @@ the weights belong to, not torchvision's: BGR, 0-255, and a padded final 1x1 con
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from neurovis.core import import_optional
+import torch
+from torch import Tensor, nn
+
 from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
 from neurovis.features.weights import find_weights
 from neurovis.io.arrays import read_npz
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-torch = import_optional("torch", extra="torch")
-nn = torch.nn
-
 N_CLASSES = 1000
-_FIRES = {2: (96, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128), 6: (256, 48, 192),
-          7: (384, 48, 192), 8: (384, 64, 256), 9: (512, 64, 256)}  # fmt: skip
-"""Channels in, squeezed, and of each of the two expansions (Table 1 of the paper)."""
-
 PREPROCESS = ImagePreprocessing(resize=(256, 256), crop=227, mean=(123.0, 117.0, 104.0), scale=1.0, bgr=True)
 DEFAULT_LAYERS = ("pool1", "fire3", "fire5", "fire7", "fire9")
 
@@ -52,10 +43,17 @@ class SqueezeNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 7, stride=2)
         self.pool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        for number, channels in _FIRES.items():
-            self.add_module(f"fire{number}", Fire(*channels))
+        # Channels in, squeezed, and of each of the two expansions: Table 1 of the paper.
+        self.fire2 = Fire(96, 16, 64)
+        self.fire3 = Fire(128, 16, 64)
+        self.fire4 = Fire(128, 32, 128)
         self.pool4 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.fire5 = Fire(256, 32, 128)
+        self.fire6 = Fire(256, 48, 192)
+        self.fire7 = Fire(384, 48, 192)
+        self.fire8 = Fire(384, 64, 256)
         self.pool8 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.fire9 = Fire(512, 64, 256)
         self.conv_final = nn.Conv2d(512, N_CLASSES, 1, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,7 +68,7 @@ def load_squeezenet(root: str | Path | None = None) -> SqueezeNet:
     """Network with the published weights; ``root`` and errors as in :func:`find_weights`."""
     model = SqueezeNet()
     names = {"conv1": "conv1", "conv_final": "conv_final"}
-    for number in _FIRES:
+    for number in range(2, 10):
         for ours, theirs in (("squeeze", "1x1_1"), ("expand1x1", "1x1_2"), ("expand3x3", "3x3_2")):
             names[f"fire{number}.{ours}"] = f"fire{number}/conv{theirs}"
     wanted = [f"{theirs}/{kind}" for theirs in names.values() for kind in ("weight", "bias")]

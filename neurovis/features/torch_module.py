@@ -73,9 +73,8 @@ class ImagePreprocessing:
                     f"crop must not exceed the image, got {self.crop} for {image.shape[:2]} px; set resize."
                 )
             image = image[top : top + self.crop, left : left + self.crop]
-        values = (image.astype(np.float32) * np.float32(self.scale) - np.float32(self.mean)) / np.float32(
-            self.std
-        )
+        mean, std = (np.array(numbers, dtype=np.float32) for numbers in (self.mean, self.std))
+        values = (image.astype(np.float32) * np.float32(self.scale) - mean) / std
         values = values[..., ::-1] if self.bgr else values
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 

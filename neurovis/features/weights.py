@@ -7,13 +7,15 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from neurovis.core import compute_file_hash, find_data_root, find_model, import_optional
 from neurovis.training.checkpoints import read_tensors
 
 if TYPE_CHECKING:
     from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def find_weights(name: str, root: str | Path | None = None) -> Path:
     )
 
 
-def load_checkpoint(module: nn.Module, path: str | Path) -> nn.Module:
+def load_checkpoint(module: Network, path: str | Path) -> Network:
     """Fill ``module`` from a local file and return it.
 
     Parameters
@@ -131,7 +133,7 @@ def load_checkpoint(module: nn.Module, path: str | Path) -> nn.Module:
     return module
 
 
-def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def build_seeded(build: Callable[[], Network], seed: int) -> Network:
     """Build a module with random weights that depend on ``seed`` alone; torch's generator is restored."""
     torch = import_optional("torch", extra="torch")
     with torch.random.fork_rng(devices=[]):

@@ -8,18 +8,14 @@ seen, where the main one lies and what colour it has.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from neurovis.core import compute_file_hash, find_model, import_optional
+import torch
+from torch import Tensor, nn
+
+from neurovis.core import compute_file_hash, find_model
 from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
 from neurovis.features.weights import load_checkpoint
 from neurovis.io import read_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-torch = import_optional("torch", extra="torch")
-nn = torch.nn
 
 SUBTYPES = (
     "human", "animal", "person", "animal_body", "indoor", "outdoor",

@@ -62,11 +62,14 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def flatten_optimiser(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by ``"<parameter>.<key>"`` and the rest of ``optimiser.state_dict()`` as JSON."""
     torch = import_optional("torch", extra="torch")
-    tensors, numbers = {}, {}
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
     for parameter, entries in state["state"].items():
         for key, value in entries.items():
-            kept = tensors if isinstance(value, torch.Tensor) else numbers
-            kept[f"{parameter}.{key}"] = value
+            if isinstance(value, torch.Tensor):
+                tensors[f"{parameter}.{key}"] = value
+            else:
+                numbers[f"{parameter}.{key}"] = value
     return tensors, {"param_groups": state["param_groups"], "numbers": numbers}
 
 

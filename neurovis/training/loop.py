@@ -136,7 +136,7 @@ def compute_learning_rate(step: int, n_steps: int, *, peak: float, schedule: str
 def train(
     model: nn.Module,
     batches: Batches,
-    compute_loss: Callable[[nn.Module, Any], Tensor],
+    compute_loss: Callable[[Any, Any], Tensor],
     *,
     n_epochs: int,
     seed: int,
@@ -366,6 +366,6 @@ def _resume(
     model.load_state_dict(parts["model"])
     stepper.load_state_dict(unflatten_optimiser(parts["optimiser"], record["optimiser"]))
     best = record["best"]
-    value = math.inf if best["value"] is None else best["value"]
+    lowest = math.inf if best["value"] is None else float(best["value"])
     history = [EpochRecord(**entry) for entry in record["history"]]
-    return history, _Best(best["epoch"], value), parts["best"] or None
+    return history, _Best(best["epoch"], lowest), parts["best"] or None
