@@ -77,9 +77,12 @@ def plot_study(table: pd.DataFrame, *, unit: str | None = None, ax: Axes | None 
     unit = units[0] if unit is None else check_option("unit", unit, units)
     own = table[table["quantity"].map(_get_unit) == unit]
     labels, shared = _shorten(own)
-    label = ", ".join([*shared, "95 % interval"]) + (f" [{unit}]" if unit else "")
+    label = ", ".join([*(shared or ["value"]), "95 % interval"]) + (f" [{unit}]" if unit else "")
+    label = "\n".join(textwrap.wrap(label, _LABEL_WIDTH))
     if len(own) < len(table):
-        label += f"\n{len(own)} of {len(table)} rows; the others have other units, see the table"
+        label += f"\n(further rows of the table, in other units: {len(table) - len(own)})"
+    longest = max(len(line) for name in labels for line in name.split("\n"))
+    ax = make_axes(ax, width=4.2 + 0.07 * longest, height=1.1 + 0.29 * len(labels))
     ax = plot_intervals(
         labels,
         own["value"],
@@ -91,6 +94,9 @@ def plot_study(table: pd.DataFrame, *, unit: str | None = None, ax: Axes | None 
         label=label,
         ax=ax,
     )
+    # Room beside bars that start at the edge.
+    low, high = ax.get_xlim()
+    ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
     legend = ax.get_legend()
     for text in legend.get_texts() if legend is not None else ():
         if text.get_text() == "target":
@@ -131,7 +137,8 @@ def _get_unit(quantity: str) -> str:
 
 def _shorten(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Label of each row from what varies, and what they all share."""
-    subject, region = rows["subject"].astype(str), rows["region"].astype(str)
+    subject = rows["subject"].astype(str).str.replace(r"^(\d{1,2})$", r"subject \1", regex=True)
+    region = rows["region"].astype(str)
     quantity = rows["quantity"].str.replace(_UNIT, "", regex=True)
     shared = []
     beginning = quantity.iloc[0].partition(", ")[0] + ", "
@@ -244,7 +251,8 @@ def _draw_rdms(data: Mapping[str, NDArray]) -> Iterator[Figure]:
         if key.split("_")[0] != "rdm":
             continue
         fits = "categories" in data and len(data["categories"]) == len(rdm)
-        ax = plot_rdm(rdm, groups=data["categories"].tolist() if fits else None)
+        ax = styled(make_axes)(None, width=5.4, height=4.4)
+        ax = plot_rdm(rdm, groups=data["categories"].tolist() if fits else None, ax=ax)
         region = key.removeprefix("rdm").replace("_", " ").strip().upper()
         title = f"Dissimilarity of every pair{f' in {region}' if region else ''}"
         yield key.replace("_", "-"), title, f"{len(rdm)} conditions, in the order of the data set.", ax
@@ -269,22 +277,27 @@ def _draw_areas(data: Mapping[str, NDArray]) -> Iterator[Figure]:
     if "vertices" not in data:
         return
     vertices = data["vertices"]
-    outline = next((array for array in data.values() if array.dtype.kind == "U"), None)
-    for key, values in data.items():
-        if key == "vertices" or len(values) != len(vertices):
+    fitting = {key: values for key, values in data.items() if len(values) == len(vertices)}
+    areas = {key: values for key, values in fitting.items() if values.dtype.kind == "U"}
+    for key, values in areas.items():
+        ax = plot_surface_categories(values, vertices=vertices, regions=values, views=("flat",))
+        yield f"areas-{key}", f"Areas of {key.capitalize()}", f"{key.capitalize()}'s areas, flattened.", ax
+    first = next(iter(areas), None)
+    for key, values in fitting.items():
+        if key in areas or key == "vertices":
             continue
-        if values.dtype.kind == "U":
-            ax = plot_surface_categories(values, vertices=vertices, views=("flat",))
-            yield (
-                f"areas-{key}",
-                f"Areas of {key.capitalize()}",
-                f"{key.capitalize()}'s areas, flattened.",
-                ax,
-            )
-        else:
-            label = re.sub(" (dva|deg)$", r" [\1]", key.replace("_", " "))
-            ax = plot_surface_map(values, vertices=vertices, regions=outline, label=label, views=("flat",))
-            yield f"map-{key.replace('_', '-')}", f"Map of {label}", "Flattened, with outlined areas.", ax
+        label = re.sub(" (dva|deg)$", r" [\1]", key.replace("_", " "))
+        ax = plot_surface_map(
+            values,
+            vertices=vertices,
+            regions=None if first is None else areas[first],
+            label=label,
+            # Sizes grow without bound towards the periphery and would hide the middle of the field.
+            vmax=float(np.percentile(values, 80)) if key.endswith("_dva") else None,
+            views=("flat",),
+        )
+        caption = "Flattened" + (f", with {first.capitalize()}'s areas." if first else ".")
+        yield f"map-{key.replace('_', '-')}", f"Map of {label}", caption, ax
 
 
 def _draw_encoders(data: Mapping[str, NDArray]) -> Iterator[Figure]:
