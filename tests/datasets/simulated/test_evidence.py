@@ -23,7 +23,7 @@ from neurovis.datasets.simulated.evidence_training import (
 
 @pytest.fixture(scope="module")
 def unseen():
-    return make_training_scenes(150, seed=5151)
+    return make_training_scenes(120, seed=5151)
 
 
 def test_shipped_network_finds_the_subtypes_in_unseen_scenes(unseen):
@@ -63,7 +63,7 @@ def test_card_and_weights_belong_together_and_are_small():
 
 
 def test_training_writes_a_network_that_loads(tmp_path):
-    quality = train_evidence_network(tmp_path / "model", n_images=64, n_test=120, n_epochs=1)
+    quality = train_evidence_network(tmp_path / "model", n_images=64, n_test=60, n_epochs=1)
     assert set(quality) == set(SUBTYPES)
     network = load_evidence_network(tmp_path / "model")
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 12, 16, 16)
