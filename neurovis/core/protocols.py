@@ -22,8 +22,15 @@ Loader = Callable[..., tuple[StimulusSet, NeuralData]]
 class FeatureExtractor(Protocol):
     """Stimuli to features, layer by layer."""
 
-    name: str
-    layers: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Name of the feature space, part of the cache's key."""
+        ...
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers that can be asked for; all of them by default."""
+        ...
 
     def __call__(
         self,

@@ -66,14 +66,14 @@ class CorrelationClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If a value is not finite, rows differ or there is one category only.
         """
-        X, y = validate_estimator_input(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
+        patterns, labels = validate_estimator_input(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y must hold at least 2 categories, got 1 class, {self.classes_[0]!r}; add the others."
             )
-        means = np.array([X[y == category].mean(axis=0) for category in self.classes_])
+        means = np.array([patterns[labels == category].mean(axis=0) for category in self.classes_])
         self.mean_ = means.mean(axis=0)
         self.templates_ = standardise_columns((means - self.mean_).T).T
         return self
@@ -97,8 +97,8 @@ class CorrelationClassifier(ClassifierMixin, BaseEstimator):
             Before :meth:`fit`.
         """
         check_is_fitted(self)
-        X = validate_estimator_input(self, X, dtype=np.float64, reset=False)
-        r = standardise_columns((X - self.mean_).T).T @ self.templates_.T
+        patterns = validate_estimator_input(self, X, dtype=np.float64, reset=False)
+        r = standardise_columns((patterns - self.mean_).T).T @ self.templates_.T
         return r[:, 1] - r[:, 0] if len(self.classes_) == 2 else r
 
     def predict(self, X: ArrayLike) -> NDArray:

@@ -106,24 +106,29 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             groups for the folds.
         """
         check_option("method", self.method, ("auto", "primal", "dual"))
-        X, y = validate_estimator_input(
+        features, measured = validate_estimator_input(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
         )
-        if len(X) < 2:
-            raise ValueError(f"X must have at least 2 rows to fit a ridge, got {len(X)} sample; add rows.")
-        responses = y[:, None] if y.ndim == 1 else y
-        scale = _compute_scale(X) if self.standardise else np.ones(X.shape[1], dtype=X.dtype)
-        scaled = X / scale if self.standardise else X
+        n, n_features = features.shape
+        if n < 2:
+            raise ValueError(f"X must have at least 2 rows to fit a ridge, got {n} sample; add rows.")
+        single = measured.ndim == 1
+        responses = measured[:, None] if single else measured
+        scale = _compute_scale(features) if self.standardise else np.ones(n_features, dtype=features.dtype)
+        scaled = features / scale if self.standardise else features
         alphas = np.atleast_1d(
             DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
         )
-        options = {"fit_intercept": self.fit_intercept, "method": self.method, "device": self.device}
+        options: dict[str, Any] = {
+            "fit_intercept": self.fit_intercept,
+            "method": self.method,
+            "device": self.device,
+        }
         if len(alphas) == 1:
             solution = solve_ridge(scaled, responses, alpha=alphas[0], **options)
         else:
-            folds = _make_folds(self.cv, X, groups)
+            folds = _make_folds(self.cv, features, groups)
             solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
-        single = y.ndim == 1
         coef = solution.coef / scale[:, None]
         self.coef_ = coef[:, 0] if single else coef
         self.intercept_ = solution.intercept[0] if single else solution.intercept
@@ -152,8 +157,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite or the number of features differs.
         """
         check_is_fitted(self)
-        X = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
-        return X @ self.coef_ + self.intercept_
+        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
+        return features @ self.coef_ + self.intercept_
 
     def score(self, X: ArrayLike, y: ArrayLike) -> Any:
         """R^2 of each neuroid, never averaged.

@@ -139,18 +139,19 @@ def solve_ridge(
     ValueError
         If a penalty is not positive, a value is not finite or the numbers of rows differ.
     """
-    X, Y = _check_rows(X, Y)
-    alpha = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), Y.shape[1:]))
-    xp, X, Y, x_mean, y_mean = _prepare(X, Y, fit_intercept, device)
-    dual = _choose_dual(method, *X.shape)
-    w, U = _decompose(xp, _compute_gram(xp, X if dual else X.T), X.dtype)
-    penalty = _like(xp, alpha, X)
-    coef = np.empty((X.shape[1], Y.shape[1]), dtype=x_mean.dtype)
-    for block in _make_blocks(Y.shape[1], 2 * sum(X.shape) * x_mean.itemsize):
-        A = U.T @ (Y[:, block] if dual else X.T @ Y[:, block])
+    features, responses = _check_rows(X, Y)
+    n_features, n_neuroids = features.shape[1], responses.shape[1]
+    alphas = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), n_neuroids))
+    xp, Xc, Yc, x_mean, y_mean = _prepare(features, responses, fit_intercept, device)
+    dual = _choose_dual(method, *features.shape)
+    w, U = _decompose(xp, _compute_gram(xp, Xc if dual else Xc.T), Xc.dtype)
+    penalty = _like(xp, alphas, Xc)
+    coef = np.empty((n_features, n_neuroids), dtype=x_mean.dtype)
+    for block in _make_blocks(n_neuroids, 2 * sum(features.shape) * x_mean.itemsize):
+        A = U.T @ (Yc[:, block] if dual else Xc.T @ Yc[:, block])
         weights = U @ (A / (w[:, None] + penalty[block]))
-        coef[:, block] = _to_numpy(X.T @ weights if dual else weights)
-    return RidgeSolution(coef, y_mean - x_mean @ coef, alpha)
+        coef[:, block] = _to_numpy(Xc.T @ weights if dual else weights)
+    return RidgeSolution(coef, y_mean - x_mean @ coef, alphas)
 
 
 def compute_cv_error(
@@ -179,20 +180,20 @@ def compute_cv_error(
     ValueError
         As :func:`solve_ridge_cv`.
     """
-    X, Y = _check_rows(X, Y)
-    alphas = _check_alphas("alphas", alphas)
-    _check_folds(folds, len(X))
-    xp, X, Y, *_ = _prepare(X, Y, fit_intercept, device)
-    dual = _choose_dual(method, max(len(train) for train, _ in folds), X.shape[1])
-    gram = _compute_gram(xp, X if dual else X.T)
-    cross = None if dual else X.T @ Y
-    error = np.zeros((len(alphas), Y.shape[1]))
+    features, responses = _check_rows(X, Y)
+    penalties = _check_alphas("alphas", alphas)
+    _check_folds(folds, len(features))
+    xp, Xc, Yc, *_ = _prepare(features, responses, fit_intercept, device)
+    dual = _choose_dual(method, max(len(train) for train, _ in folds), features.shape[1])
+    gram = _compute_gram(xp, Xc if dual else Xc.T)
+    cross = None if dual else Xc.T @ Yc
+    error = np.zeros((len(penalties), responses.shape[1]))
     for train, test in folds:
         if dual:
-            split = _split_dual(xp, Y, gram, train, test, fit_intercept)
+            split = _split_dual(xp, Yc, gram, train, test, fit_intercept)
         else:
-            split = _split_primal(xp, X, Y, gram, cross, train, test, fit_intercept)
-        error += _compute_fold_error(xp, split, alphas)
+            split = _split_primal(xp, Xc, Yc, gram, cross, train, test, fit_intercept)
+        error += _compute_fold_error(xp, split, penalties)
     return error / sum(len(test) for _, test in folds)
 
 
@@ -210,9 +211,9 @@ def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
     -------
     array of shape (n_neuroids,)
     """
-    alphas = np.asarray(alphas, dtype=np.float64)
-    descending = np.argsort(-alphas, kind="stable")
-    return alphas[descending[np.argmin(cv_error[descending], axis=0)]]
+    penalties = np.asarray(alphas, dtype=np.float64)
+    descending = np.argsort(-penalties, kind="stable")
+    return penalties[descending[np.argmin(cv_error[descending], axis=0)]]
 
 
 @dataclass(frozen=True)
@@ -389,24 +390,24 @@ def _to_numpy(values: Any) -> NDArray:
 
 
 def _check_rows(X: ArrayLike, Y: ArrayLike) -> tuple[NDArray, NDArray]:
-    X = check_array("X", X, ndim=2, remedy="drop rows and features with missing values")
-    Y = check_array("Y", Y, ndim=2, remedy="drop rows and neuroids with missing values")
-    if len(X) != len(Y) or len(X) < 2:
+    features = check_array("X", X, ndim=2, remedy="drop rows and features with missing values")
+    responses = check_array("Y", Y, ndim=2, remedy="drop rows and neuroids with missing values")
+    if len(features) != len(responses) or len(features) < 2:
         raise ValueError(
-            f"X and Y must have the same number of rows, at least 2, got {len(X)} and {len(Y)}; "
-            "align features and responses by stimulus_id."
+            f"X and Y must have the same number of rows, at least 2, got {len(features)} and "
+            f"{len(responses)}; align features and responses by stimulus_id."
         )
-    return X, Y
+    return features, responses
 
 
 def _check_alphas(parameter: str, alphas: ArrayLike) -> NDArray[np.float64]:
-    alphas = check_array(parameter, alphas, ndim=1, dtype=np.float64)
-    if not len(alphas) or (alphas <= 0).any():
+    penalties = check_array(parameter, alphas, ndim=1, dtype=np.float64)
+    if not len(penalties) or (penalties <= 0).any():
         raise ValueError(
-            f"{parameter} must be positive, got {alphas.min() if len(alphas) else 'none'}; "
+            f"{parameter} must be positive, got {penalties.min() if len(penalties) else 'none'}; "
             "use a small penalty such as 1e-6 in place of 0."
         )
-    return alphas
+    return penalties
 
 
 def _check_folds(folds: Folds, n: int) -> None:

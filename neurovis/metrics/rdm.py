@@ -193,13 +193,13 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
     ValueError
         If a value is not finite or there are fewer than three pairs.
     """
-    rdms = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), dtype=np.float64))
-    if rdms.shape[1] < 3:
+    pairs = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), dtype=np.float64))
+    if pairs.shape[1] < 3:
         raise ValueError(
-            f"{parameter} must have at least 3 pairs (3 stimuli), got {rdms.shape[1]}; "
+            f"{parameter} must have at least 3 pairs (3 stimuli), got {pairs.shape[1]}; "
             "pass upper triangles as from compute_rdm, not square matrices."
         )
-    return rdms
+    return pairs
 
 
 def _scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

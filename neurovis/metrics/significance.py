@@ -126,12 +126,13 @@ def compute_p_value(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]
     ValueError
         If a value is not finite or there is no permutation.
     """
-    observed = np.atleast_1d(check_array("observed", observed, dtype=np.float64))
-    null = check_array("null", null, ndim=(1, 2), dtype=np.float64)
-    null = null[:, None] if null.ndim == 1 else null
-    if not len(null):
+    statistic = np.atleast_1d(check_array("observed", observed, dtype=np.float64))
+    permuted = check_array("null", null, ndim=(1, 2), dtype=np.float64)
+    if not len(permuted):
         raise ValueError("null must hold at least one permutation, got none; permute first.")
-    return (1 + (null >= observed - _TIE * np.maximum(1, np.abs(observed))).sum(axis=0)) / (1 + len(null))
+    at_least = statistic - _TIE * np.maximum(1, np.abs(statistic))
+    reached = (permuted[:, None] if permuted.ndim == 1 else permuted) >= at_least
+    return (1 + reached.sum(axis=0)) / (1 + len(permuted))
 
 
 def compute_fdr(p_values: ArrayLike, *, method: str = "bh") -> NDArray[np.float64]:
