@@ -13,7 +13,7 @@ app = typer.Typer(help="Feature spaces of stimuli.", no_args_is_help=True)
 @app.command("extract")
 def extract(
     stimuli: Path = typer.Option(..., help="Folder of the stimulus set."),
-    features: str = typer.Option(..., help="Catalog name of the feature space."),
+    features: str = typer.Option(..., help="Catalog name, or library:model such as timm:resnet18."),
     out: Path = typer.Option(..., help="netCDF file; layers are joined, the coordinate `layer` tells them."),
     batch_size: int = typer.Option(32, help="Images at a time."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
@@ -24,7 +24,8 @@ def extract(
     from neurovis.features.cache import extract_cached, join_layers
     from neurovis.io import read_stimulus_set, write_features
 
-    extractor = catalog.features.load(features)()
+    name, _, model = features.partition(":")
+    extractor = catalog.features.load(name)(*([model] if model else []))
     layers = extract_cached(extractor, read_stimulus_set(stimuli), batch_size=batch_size, device=device)
     joined = join_layers(layers)
     record = make_provenance("features extract", {"features": features}, {"stimuli": stimuli / "stimuli.tsv"})
