@@ -226,7 +226,7 @@ def _read_segmentation(
         return Volume(labels, np.eye(4)), names
     table = read_table(path.with_name(path.name.replace(".nii.gz", ".tsv")), required=("index", "name"))
     return read_volume(path), dict(
-        zip(table["index"].astype(int).tolist(), table["name"].astype(str).tolist(), strict=True)
+        zip(table["index"].astype(int).tolist(), table["name"].astype("str").tolist(), strict=True)
     )
 
 

@@ -173,7 +173,8 @@ def evaluate_encoding(
         train, test, _ = prepare_split(data, held_out, zscore=zscore)
         X_train, X_test = (align(features, part)[0].values for part in (train, test))
         fitted = clone(encoder).fit(X_train, train.values)
-        alphas.append(getattr(fitted, "alpha_", None))
+        if hasattr(fitted, "alpha_"):
+            alphas.append(fitted.alpha_)
         truths.append(test)
         predictions.append(fitted.predict(X_test))
     neuroid = {name: c.variable for name, c in data.coords.items() if c.dims == ("neuroid",)}
@@ -188,7 +189,7 @@ def evaluate_encoding(
     ).p_value
     coords: dict[str, Any] = {**neuroid, "p_value": ("neuroid", p_values)}
     coords["q_value"] = ("neuroid", compute_fdr(p_values))
-    if all(alpha is not None for alpha in alphas):
+    if alphas:
         mean = np.exp(np.mean([np.log(np.atleast_1d(alpha)) for alpha in alphas], axis=0))
         coords["alpha"] = ("neuroid", np.broadcast_to(mean, p_values.shape).copy())
     values = xr.DataArray(METRICS[metric](*pair), dims=("neuroid",), coords=coords)
@@ -261,15 +262,15 @@ def summarise_encoding(
 def _make_folds(
     ids: list[str], test_ids: Sequence[str] | None, splitter: int | BaseCrossValidator | None, seed: int
 ) -> list[list[str]]:
-    if (test_ids is None) == (splitter is None):
-        raise ValueError(
-            "exactly one of test_ids and splitter must be given, got "
-            f"{'none' if test_ids is None else 'both'}; pass held-out ids, or splitter=5 for five folds."
-        )
-    if test_ids is not None:
+    if test_ids is not None and splitter is None:
         return [[str(item) for item in test_ids]]
-    folds = KFold(splitter, shuffle=True, random_state=seed) if isinstance(splitter, int) else splitter
-    return [[ids[row] for row in test] for _, test in folds.split(ids)]
+    if splitter is not None and test_ids is None:
+        folds = KFold(splitter, shuffle=True, random_state=seed) if isinstance(splitter, int) else splitter
+        return [[ids[row] for row in test] for _, test in folds.split(ids)]
+    raise ValueError(
+        "exactly one of test_ids and splitter must be given, got "
+        f"{'none' if test_ids is None else 'both'}; pass held-out ids, or splitter=5 for five folds."
+    )
 
 
 def _join_folds(truths: list[NeuralData], neuroid: Mapping[Any, Any]) -> NeuralData:

@@ -86,7 +86,7 @@ def run_recovery(
         )
         for name in sorted(set(matching.values()))
     }
-    categories = stimuli.table["category"].astype(str).to_dict()
+    categories = dict(zip(stimuli.stimulus_ids, stimuli.table["category"].astype("str"), strict=True))
     preference = compute_preference(data, categories, seed=seed)
     table = score_recovery(
         truth, results, preference=preference, categories=categories, matching=matching, fdr=fdr

@@ -101,7 +101,8 @@ def gather_stimulus_sets(
             target = Path("files") / str(number) / source.name
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / target)
-            rows[str(stimulus_id)] = {**row.to_dict(), "path": target.as_posix()}
+            entries = {str(column): entry for column, entry in row.items()}
+            rows[str(stimulus_id)] = entries | {"path": target.as_posix()}
     (size_dva, fps), *_ = shapes
     table = pd.DataFrame.from_dict(rows, orient="index")
     gathered = StimulusSet(name, table, folder, size_dva, fps)

@@ -161,4 +161,5 @@ def _rounding(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _one_minus_ratio(residual: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
     total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
     varies = np.sqrt(total) > _rounding(truth)
-    return 1 - np.divide(residual, total, out=np.ones_like(total), where=varies)
+    ratio: NDArray[np.float64] = np.divide(residual, total, out=np.ones_like(total), where=varies)
+    return 1 - ratio
