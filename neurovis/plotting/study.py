@@ -137,7 +137,7 @@ def _get_unit(quantity: str) -> str:
 
 def _shorten(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Label of each row from what varies, and what they all share."""
-    subject = rows["subject"].astype(str).str.replace(r"^(\d{1,2})$", r"subject \1", regex=True)
+    subject = rows["subject"].map(_name_subject)
     region = rows["region"].astype(str)
     quantity = rows["quantity"].str.replace(_UNIT, "", regex=True)
     shared = []
@@ -147,9 +147,14 @@ def _shorten(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
         quantity = quantity.str.removeprefix(beginning)
     varying = [column for column in (subject, region, quantity) if _varies(column)] or [quantity]
     constant = [column for column in (quantity, region, subject) if not any(column is own for own in varying)]
-    shared += [column.iloc[0] for column in constant if column.iloc[0] != "all"]
+    shared += [str(column.iloc[0]) for column in constant if column.iloc[0] != "all"]
     labels = [" · ".join(parts) for parts in zip(*varying, strict=True)]
     return ["\n".join(textwrap.wrap(label, _LABEL_WIDTH)) for label in labels], shared
+
+
+def _name_subject(subject: object) -> str:
+    """A bare number says nothing; dates of sessions are longer and stay as they are."""
+    return f"subject {subject}" if re.fullmatch(r"\d{1,2}", str(subject)) else str(subject)
 
 
 def _varies(column: pd.Series) -> bool:

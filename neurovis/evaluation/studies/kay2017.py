@@ -106,7 +106,7 @@ def _make_row(region: str, quantity: str, subject: str = "1", **entries: Any) ->
 
 
 def _compute_ci(
-    statistic: Callable[[NDArray[np.intp]], float], groups: NDArray, seed: int, *keys: object
+    statistic: Callable[[NDArray[np.intp]], float], groups: NDArray, seed: int, *keys: str
 ) -> tuple[float, float]:
     """95 % interval of a statistic of row numbers when rows are drawn again within their groups."""
     rng = make_rng(seed, NAME, "ci", *keys)
@@ -121,6 +121,16 @@ def _compute_ci(
 
 def _difference(values: NDArray, chosen: NDArray[np.bool_]) -> float:
     return float(values[chosen].mean() - values[~chosen].mean())
+
+
+def _compute_mean_ci(values: NDArray, seed: int, *keys: str) -> tuple[float, float]:
+    return _compute_ci(lambda drawn: float(values[drawn].mean()), np.zeros(len(values)), seed, *keys)
+
+
+def _compute_difference_ci(
+    values: NDArray, chosen: NDArray[np.bool_], seed: int, *keys: str
+) -> tuple[float, float]:
+    return _compute_ci(lambda drawn: _difference(values[drawn], chosen[drawn]), chosen, seed, *keys)
 
 
 def _summarise_groups(groups: xr.Dataset) -> dict[str, NDArray]:
@@ -151,9 +161,7 @@ def _compare_groups(groups: xr.Dataset, seed: int) -> list[dict[str, Any]]:
                         f"response to {_PLURAL[name]}, {task} [% BOLD]",
                         "group",
                         value=own.mean(),
-                        ci=_compute_ci(
-                            lambda drawn, own=own: own[drawn].mean(), np.zeros(len(own)), seed, region, name
-                        ),
+                        ci=_compute_mean_ci(own, seed, region, task, name),
                         n=len(own),
                         split=_MEAN,
                         reference=_MEANS[region][name] if task == "categorization" else np.nan,
@@ -180,7 +188,7 @@ def _compare_words_with_faces(
         f"{_PLURAL[preferred]} - {_PLURAL[other]}, {task} [% BOLD]",
         "group",
         value=_difference(values, chosen),
-        ci=_compute_ci(lambda drawn: _difference(values[drawn], chosen[drawn]), chosen, seed, region, task),
+        ci=_compute_difference_ci(values, chosen, seed, region, task),
         chance=0.0,
         null=np.array([_difference(values, picked) for picked in others]),
         n=len(rows),
@@ -203,6 +211,9 @@ def _compare_tasks(groups: xr.Dataset, n_permutations: int, seed: int) -> list[d
         below = np.where(swapped, categorization, fixation).mean(axis=1)
         scaling = categorization / fixation
 
+        def scale(drawn: NDArray[np.intp], own: tuple[NDArray, ...] = (categorization, fixation)) -> float:
+            return float(own[0][drawn].mean() / own[1][drawn].mean())
+
         def rank(drawn: NDArray[np.intp], scaling: NDArray = scaling) -> float:
             return float(spearman_r(ips[drawn][:, None], scaling[drawn][:, None])[0])
 
@@ -212,14 +223,8 @@ def _compare_tasks(groups: xr.Dataset, n_permutations: int, seed: int) -> list[d
                 region,
                 "response, categorization / fixation [ratio]",
                 "group",
-                value=categorization.mean() / fixation.mean(),
-                ci=_compute_ci(
-                    lambda drawn, a=categorization, b=fixation: a[drawn].mean() / b[drawn].mean(),
-                    everything,
-                    seed,
-                    "scaling",
-                    region,
-                ),
+                value=scale(np.arange(len(ips))),
+                ci=_compute_ci(scale, everything, seed, "scaling", region),
                 chance=1.0,
                 null=above / below,
                 n=len(ips),
@@ -260,13 +265,7 @@ def _compare_objects(
                     region,
                     f"response to photographs of {name} [% BOLD]",
                     value=values[own].mean(),
-                    ci=_compute_ci(
-                        lambda drawn, one=values[own]: one[drawn].mean(),
-                        np.zeros(own.sum()),
-                        seed,
-                        region,
-                        name,
-                    ),
+                    ci=_compute_mean_ci(values[own], seed, region, name),
                     n=own.sum(),
                     split=_MEAN,
                     reference=reference,
@@ -280,9 +279,7 @@ def _compare_objects(
                 region,
                 f"photographs of {signs[int(chosen is not is_face)]} [% BOLD]",
                 value=_difference(values, chosen),
-                ci=_compute_ci(
-                    lambda drawn, v=values, c=chosen: _difference(v[drawn], c[drawn]), chosen, seed, region
-                ),
+                ci=_compute_difference_ci(values, chosen, seed, region, "objects"),
                 chance=0.0,
                 null=np.array([_difference(values, rng.permutation(chosen)) for _ in range(n_permutations)]),
                 n=len(values),

@@ -100,7 +100,8 @@ def predict_images(
         for name in FEATURES
     }
     error = responses["standard_error"].values
-    rows, figures = [], {}
+    rows: list[dict[str, Any]] = []
+    figures: dict[str, NDArray] = {}
     subsets = {"all images": np.ones(len(Y), dtype=bool), "objects": shown.table["is_object"].to_numpy()}
     for subset, chosen in subsets.items():
         own = np.flatnonzero(chosen)

@@ -8,6 +8,7 @@ ImageNet network fitted to images 1-600; session 210325 keeps single repeats and
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def analyse_macaque_v4(
             prediction,
             quantity=quantity,
             split=_SPLIT_FIXED,
-            reference=np.mean(list(DISTILLED.values())) if "distilled" in quantity else np.nan,
+            reference=float(np.mean(list(DISTILLED.values()))) if "distilled" in quantity else np.nan,
             n_permutations=n_permutations,
             rng=rng,
             note=trained_on_many if "distilled" in quantity else "fitted to 600 images of one session",
@@ -142,7 +143,7 @@ def _analyse_repeats(
     ceiled = r / np.sqrt(reliability)
     rng = make_rng(seed, NAME, "repeats")
     null_r = _permute(averaged.values, prediction, n_permutations, rng)
-    session = {"study": NAME, "subject": "210325", "region": "V4", "n": len(r)}
+    session: dict[str, Any] = {"study": NAME, "subject": "210325", "region": "V4", "n": len(r)}
 
     def interval(values: NDArray) -> tuple[float, float]:
         low, high = compute_bootstrap_ci(lambda drawn: np.median(values[drawn]), len(values), rng)
@@ -153,7 +154,7 @@ def _analyse_repeats(
         make_result_row(
             **session,
             quantity="split-half correlation, median neuron",
-            value=np.median(halves),
+            value=float(np.median(halves)),
             ci=interval(halves),
             split=halved,
             reference=0.63,
@@ -168,7 +169,7 @@ def _analyse_repeats(
         make_result_row(
             **session,
             quantity="r of ridge on SqueezeNet, median neuron",
-            value=np.median(r),
+            value=float(np.median(r)),
             ci=interval(r),
             null=np.median(null_r, axis=1),
             chance=0.0,
@@ -177,7 +178,7 @@ def _analyse_repeats(
         make_result_row(
             **session,
             quantity="r over its ceiling, median neuron",
-            value=np.median(ceiled),
+            value=float(np.median(ceiled)),
             ci=interval(ceiled),
             null=np.median(null_r / np.sqrt(reliability), axis=1),
             chance=0.0,

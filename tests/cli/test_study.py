@@ -1,0 +1,32 @@
+"""One command runs a study of the catalog and leaves its table, its arrays and figures with their records."""
+
+import json
+
+import numpy as np
+import pandas as pd
+from miniatures import make_vtc_fivecat
+from typer.testing import CliRunner
+
+from neurovis.cli import app
+
+
+def test_a_study_is_run_and_written(tmp_path):
+    root, out = make_vtc_fivecat(tmp_path / "data"), tmp_path / "out"
+    arguments = ["study", "run", "--study", "vtc_fivecat", "--root", str(root), "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--n-permutations", "3"], catch_exceptions=False)
+    assert result.exit_code == 0
+    table = pd.read_csv(out / "table.tsv", sep="\t")
+    assert len(table) == 6
+    with np.load(out / "arrays.npz", allow_pickle=False) as arrays:
+        assert arrays["null_accuracy"].shape == (3, 3)
+    records = {path.name: json.loads(path.read_text()) for path in out.glob("*.figure.json")}
+    assert {"summary.figure.json", "confusion-3.figure.json", "null-accuracy-1.figure.json"} <= set(records)
+    assert all((out / record["file"]).stat().st_size > 1000 for record in records.values())
+    assert len({record["section"] for record in records.values()}) == 1
+    assert records["summary.figure.json"]["order"] < records["confusion-1.figure.json"]["order"]
+
+
+def test_every_card_has_a_study():
+    from neurovis import catalog
+
+    assert set(catalog.studies) == set(catalog.datasets) - {"simulated"}
