@@ -224,9 +224,5 @@ def _matches(label: str | None, wanted: set[str] | None) -> bool:
     return label is None if wanted is None else label is not None and _plain(label) in wanted
 
 
-def _as_list(labels: str | Iterable[str]) -> list[str]:
-    return [labels] if isinstance(labels, str) else list(labels)
-
-
 def _plain(label: str) -> str:
     return str(int(label)) if label.isdigit() else label
