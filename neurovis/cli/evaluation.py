@@ -111,7 +111,12 @@ def run_brainscore(
     import pandas as pd
 
     from neurovis.core import make_provenance
-    from neurovis.evaluation.brainscore_scoring import SIMILARITY, SPLIT, score_brainscore
+    from neurovis.evaluation.brainscore_scoring import (
+        SIMILARITY,
+        SPLIT,
+        compute_internal_consistency,
+        score_brainscore,
+    )
     from neurovis.evaluation.preparation import find_test_ids
     from neurovis.io import read_features, read_neural_data, read_stimulus_set
     from neurovis.plotting import write_report_table
@@ -120,10 +125,12 @@ def run_brainscore(
     test_ids = find_test_ids(shown, data)
     held_out = data["stimulus_id"].isin(test_ids or [])
     rows = []
-    for path in features:
-        space = read_features(path)
-        for region in regions.split(","):
-            part = data[:, data["region"].values == region]
+    for region in regions.split(","):
+        part = data[:, data["region"].values == region]
+        # The ceiling is the slowest step and belongs to the data alone.
+        ceiling = compute_internal_consistency(part, test_ids) if test_ids else None
+        for path in features:
+            space = read_features(path)
             for metric in metrics.split(","):
                 # Dissimilarities of single trials are mostly noise: only repeated stimuli are compared.
                 chosen = part[held_out.values] if metric in SIMILARITY and test_ids else part
@@ -133,6 +140,7 @@ def run_brainscore(
                     metric=metric,
                     stimuli=shown,
                     test_ids=test_ids if metric in SPLIT else None,
+                    ceiling=ceiling if metric in SPLIT else None,
                 )
                 rows.append({"features": path.stem, "region": region, **asdict(result)})
     table = pd.DataFrame(rows).drop(columns="identifier", errors="ignore")

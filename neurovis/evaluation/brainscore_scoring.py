@@ -155,6 +155,7 @@ def score_brainscore(
     stimuli: StimulusSet | None = None,
     test_ids: Sequence[str] | None = None,
     rotate: bool = True,
+    ceiling: float | None = None,
 ) -> BrainScoreResult:
     """Score features on our data with a metric of ``brainscore_vision``.
 
@@ -174,6 +175,9 @@ def score_brainscore(
         Held-out stimuli; required by the split metrics and refused by the others.
     rotate : bool
         Use the lossless rotation where the metric allows it.
+    ceiling : float, optional
+        Result of :func:`compute_internal_consistency` for the same scored trials; a regression then does not
+        compute it again.
 
     Raises
     ------
@@ -225,7 +229,8 @@ def score_brainscore(
         ceiling = _compute_rdm_ceiling(target) if metric == "rdm" else float("nan")
         ceiled = raw / ceiling
     else:
-        ceiling = compute_internal_consistency(data, averaged["stimulus_id"].values[scored])
+        if ceiling is None:
+            ceiling = compute_internal_consistency(data, averaged["stimulus_id"].values[scored])
         ceiled = raw**2 / ceiling
     n_scored = int(scored.sum())
     return BrainScoreResult(
