@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from neurovis.core import make_rng
 from neurovis.datasets.objects81 import NAME, REGIONS, load_objects81
-from neurovis.encoding.ridge import Ridge
+from neurovis.evaluation.studies.left_out import predict_left_out, score_left_out
 from neurovis.evaluation.studies.resampling import compute_bootstrap_ci
 from neurovis.evaluation.studies.results import StudyResult, make_result_row, make_result_table
-from neurovis.metrics.regression import pearson_r
 
 _N_FOLDS = 9
 _N_REPEATS = 2  # shufflings of the folds; scores are averaged
@@ -78,13 +76,13 @@ def analyse_objects81(
     scores, nulls, predictions = {}, {}, {}
     for name in _FEATURES:
         X = data.features[name].values.astype(float)
-        predictions[name] = [_predict_left_out(X, Y, seed + repeat) for repeat in range(_N_REPEATS)]
-        scores[name] = average @ _score(Y, predictions[name])
+        predictions[name] = _predict(X, Y, seed)
+        scores[name] = average @ score_left_out(Y, predictions[name])
         nulls[name] = _permute(X, Y, n_permutations, seed) @ average.T
 
     def resample(drawn: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.array(
-            [average @ _score(Y[drawn], [one[drawn] for one in predictions[name]]) for name in _FEATURES]
+            [average @ score_left_out(Y[drawn], predictions[name][:, drawn]) for name in _FEATURES]
         )
 
     rng = make_rng(seed, NAME, "ci")
@@ -139,23 +137,8 @@ def _make_row(
     )
 
 
-def _predict_left_out(X: NDArray, Y: NDArray, seed: int) -> NDArray[np.float64]:
-    """Prediction of every category, as a change from the training mean, from a model fitted without it.
-
-    The mean of the training rows is low where the left-out rows are high, so that with it even a model that
-    knows nothing correlates negatively over folds.
-    """
-    predicted = np.empty_like(Y)
-    for train, test in KFold(_N_FOLDS, shuffle=True, random_state=seed).split(X):
-        # Categories are sorted by name, not by kind, but shuffling costs nothing.
-        inner = KFold(5, shuffle=True, random_state=seed)
-        model = Ridge(_ALPHAS, cv=inner).fit(X[train], Y[train])
-        predicted[test] = model.predict(X[test]) - Y[train].mean(axis=0)
-    return predicted
-
-
-def _score(Y: NDArray, predictions: list[NDArray]) -> NDArray[np.float64]:
-    return np.mean([pearson_r(Y, predicted) for predicted in predictions], axis=0)
+def _predict(X: NDArray, Y: NDArray, seed: int) -> NDArray[np.float64]:
+    return predict_left_out(X, Y, alphas=_ALPHAS, n_folds=_N_FOLDS, n_repeats=_N_REPEATS, seed=seed)
 
 
 def _permute(X: NDArray, Y: NDArray, n_permutations: int, seed: int) -> NDArray[np.float64]:
@@ -166,6 +149,5 @@ def _permute(X: NDArray, Y: NDArray, n_permutations: int, seed: int) -> NDArray[
     null = []
     for start in range(0, n_permutations, _BATCH):
         shuffled = np.concatenate([Y[order] for order in orders[start : start + _BATCH]], axis=1)
-        predictions = [_predict_left_out(X, shuffled, seed + repeat) for repeat in range(_N_REPEATS)]
-        null.append(_score(shuffled, predictions).reshape(-1, Y.shape[1]))
+        null.append(score_left_out(shuffled, _predict(X, shuffled, seed)).reshape(-1, Y.shape[1]))
     return np.concatenate(null)
