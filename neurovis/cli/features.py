@@ -44,7 +44,7 @@ def list_spaces() -> None:
 @app.command("train-worldnet")
 def train_worldnet(
     out: Path = typer.Option(Path("models/worldnet"), help="Folder of weights and card."),
-    n_images: int = typer.Option(6000, help="Scenes to train on."),
+    n_images: int = typer.Option(10000, help="Scenes to train on."),
     n_epochs: int = typer.Option(10, help="Passes over them."),
     seed: int = typer.Option(0, help="Seed of initial weights and order."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),

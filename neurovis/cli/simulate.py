@@ -85,7 +85,7 @@ def write_subject(
 def train_evidence(
     out: Path = typer.Option(Path("models/simulated-cortex-evidence"), help="Folder of weights and card."),
     n_images: int = typer.Option(5000, help="Scenes to train on."),
-    n_epochs: int = typer.Option(8, help="Passes over them."),
+    n_epochs: int = typer.Option(12, help="Passes over them."),
     seed: int = typer.Option(0, help="Seed of initial weights and order."),
 ) -> None:
     """Train the network that the category regions of the simulated cortex respond by."""

@@ -114,8 +114,8 @@ class _ShiftedBatches:
 def train_worldnet(
     out: str | Path,
     *,
-    n_images: int = 5000,
-    n_epochs: int = 5,
+    n_images: int = 10000,
+    n_epochs: int = 10,
     seed: int = 0,
     device: str = "cpu",
     n_test: int = 600,
