@@ -66,18 +66,20 @@ def prepare_images(images: NDArray | Tensor, *, size_dva: tuple[float, float]) -
         If the shape is wrong or floating-point values lie outside [0, 1].
     """
     torch = import_optional("torch", extra="torch")
-    if not isinstance(images, torch.Tensor):
-        images = check_array("images", images, ndim=4, shape=(None, None, None, 3))
-        images = torch.from_numpy(np.ascontiguousarray(images))
-    if images.ndim != 4 or images.shape[-1] != 3:
+    if isinstance(images, torch.Tensor):
+        tensor = images
+    else:
+        checked = check_array("images", images, ndim=4, shape=(None, None, None, 3))
+        tensor = torch.from_numpy(np.ascontiguousarray(checked))
+    if tensor.ndim != 4 or tensor.shape[-1] != 3:
         raise ValueError(
-            f"images must have shape (n_images, height, width, 3), got {tuple(images.shape)}; move the "
+            f"images must have shape (n_images, height, width, 3), got {tuple(tensor.shape)}; move the "
             "channels last."
         )
-    if images.dtype == torch.uint8:
-        pixels = images.to(torch.float32) / 255.0
+    if tensor.dtype == torch.uint8:
+        pixels = tensor.to(torch.float32) / 255.0
     else:
-        pixels = images.to(torch.float32)
+        pixels = tensor.to(torch.float32)
         lowest, highest = float(pixels.detach().min()), float(pixels.detach().max())
         if lowest < -1e-3 or highest > 1.0 + 1e-3:
             raise ValueError(

@@ -56,7 +56,8 @@ def load_simulated(
     table = world.table.assign(split=["train"] * n_train + ["test"] * n_test)
     stimuli = StimulusSet(world.name, table, world.root, world.size_dva)
     split = table["split"]
-    n_repeats = split.map({"train": N_TRAIN_REPEATS, "test": N_TEST_REPEATS}).to_dict()
+    repeats_of = {"train": N_TRAIN_REPEATS, "test": N_TEST_REPEATS}
+    n_repeats = {str(stimulus_id): repeats_of[part] for stimulus_id, part in split.items()}
     data = simulate_betas(
         make_subject(subject or "01", seed=seed),
         stimuli,

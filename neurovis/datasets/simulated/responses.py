@@ -52,7 +52,7 @@ N_REFERENCE_SCENES = 200
 REFERENCE_SEED = 90210
 """Seed of the scenes that define ``signal_sd``; keep stimulus sets to other seeds."""
 
-_CATEGORY_EXPONENT = 0.6
+_EVIDENCE_SEMI_SATURATION = 0.3
 _N_MOVIE_FRAMES = 8
 
 
@@ -206,7 +206,7 @@ class _Readout:
                 drive + (evidence[:, subtype] @ self.category_pooling.T) * self.category_weights[:, subtype]
             )
         static = compute_static_response(compute_contrast_maps(luminance), self.motion_pooling)
-        return self._assemble(early, drive**_CATEGORY_EXPONENT, STATIC_SHARE * static)
+        return self._assemble(early, drive / (drive + _EVIDENCE_SEMI_SATURATION), STATIC_SHARE * static)
 
     def respond_to_movie(self, frames: Tensor, fps: float) -> Tensor:
         chosen = np.unique(np.linspace(0, len(frames) - 1, _N_MOVIE_FRAMES).round().astype(int))

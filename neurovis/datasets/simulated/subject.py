@@ -31,12 +31,12 @@ _FREQUENCY_SCALE = {"V1": 2.0, "V2": 1.7, "V3": 1.4, "hV4": 1.2}
 _CATEGORY_FIELD = {
     "OFA": (0.7, 0.5, 1.4),
     "FFA": (0.6, 0.4, 1.8),
-    "EBA": (1.3, 0.7, 1.9),
-    "FBA": (1.0, 0.6, 2.0),
+    "EBA": (1.3, 0.7, 2.1),
+    "FBA": (1.0, 0.6, 2.2),
     "OPA": (2.4, 0.8, 1.9),
     "PPA": (2.2, 0.8, 2.4),
     "RSC": (2.4, 0.8, 2.6),
-    "VWFA": (0.5, 0.4, 1.6),
+    "VWFA": (0.5, 0.4, 1.9),
     "food": (0.8, 0.5, 1.9),
 }
 # A second category that part of a region's cells prefers.
@@ -141,7 +141,7 @@ def _make_table(subject: str, seed: int) -> pd.DataFrame:
     _add_receptive_fields(table, rng)
     early = table["region"].isin(EARLY_REGIONS).to_numpy()
     hmt = (table["region"] == "hMT").to_numpy()
-    eccentricity = np.hypot(table["x_dva"], table["y_dva"]).to_numpy()
+    eccentricity = np.hypot(table["x_dva"].to_numpy(), table["y_dva"].to_numpy())
     scale = table["region"].map(_FREQUENCY_SCALE).to_numpy(dtype=float)
     frequency = scale / (1 + 0.35 * eccentricity) * np.exp(rng.normal(0, 0.25, n))
     table["orientation_deg"] = np.where(early, rng.uniform(0, 180, n), np.nan)
@@ -208,6 +208,6 @@ def _make_evidence_weights(table: pd.DataFrame, rng: np.random.Generator) -> NDA
         part = table["subdivision"].to_numpy()[rows] == f"{region}-2"
         preferred, other = first_subtype + part, first_subtype + 1 - part
         block[np.arange(n), preferred] = np.exp(rng.normal(0, 0.1, n))
-        block[np.arange(n), other] = rng.uniform(0.25, 0.5, n)
+        block[np.arange(n), other] = rng.uniform(0.35, 0.6, n)
         weights[rows] = block
     return weights
