@@ -24,7 +24,11 @@ from neurovis.evaluation.studies.results import StudyResult, make_result_row, ma
 # Wang's areas are split into ventral and dorsal parts; the prefix joins them.
 _AREAS = ("V1", "V2", "V3", "hV4")
 _N_PER_HEMISPHERE = 10242
-_SPIN = "no fit; null rotates the second map on the sphere; interval resamples labelled vertices"
+_PATCH_SIZE = 20  # vertices; areas differ along their borders, so single vertices are no independent cases
+_SPIN = (
+    "no fit; null rotates the second map on the sphere; interval resamples patches of about "
+    f"{_PATCH_SIZE} vertices"
+)
 _READ = "no fit: the atlas states size as a function of eccentricity, so the slope checks the reading"
 
 
@@ -45,26 +49,29 @@ def analyse_fsaverage_retinotopy(
     Returns
     -------
     StudyResult
-        ``figures_data``: ``vertices`` (n,) of fsaverage5 with left first, ``benson`` and ``wang`` (n,) area
+        ``figures_data``: ``vertices`` (n,) of fsaverage5, left first, ``benson`` and ``wang`` (n,) area
         names, ``eccentricity_dva, angle_deg`` (n,) of the Benson atlas.
 
     Notes
     -----
-    The simulated cortex is drawn from coordinates of the literature, not from these atlases, so its overlap is
-    a check of its anatomy and not of a method.
+    The simulated cortex is drawn from coordinates of the literature, not from these atlases, so its overlap
+    is a check of its anatomy and not of a method.
     """
     atlas = load_fsaverage_retinotopy(root=root)
     wang = np.array([_join_parts(name) for name in atlas["wang"]])
     benson = atlas["benson"].to_numpy(dtype=str)
     simulated = _paint_simulated(seed)
-    spins = _make_spins(n_permutations, make_rng(seed, NAME, "spin"))
+    spheres = _load_spheres()
+    spins = _make_spins(spheres, n_permutations, make_rng(seed, NAME, "spin"))
+    patches = _make_patches(spheres, make_rng(seed, NAME, "patches"))
     rows = []
     for label, first, second in (
         ("Benson and Wang atlases", benson, wang),
         ("simulated cortex and Wang atlas", simulated, wang),
     ):
         rows += [
-            _make_overlap_row(label, area, first == area, second == area, spins, seed) for area in _AREAS
+            _make_overlap_row(label, area, first == area, second == area, spins, patches, seed)
+            for area in _AREAS
         ]
     rows += [_make_slope_row(atlas, area) for area in ("V1", "V2", "V3")]
     labelled = np.flatnonzero(benson != "")
@@ -94,14 +101,33 @@ def _paint_simulated(seed: int) -> NDArray[np.str_]:
     return painted
 
 
-def _make_spins(n_spins: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Vertex whose label each vertex takes, (n_spins, 20484); hemispheres turn as mirror images."""
+def _load_spheres() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places of the vertices on the left and the right sphere, (10242, 3) each."""
     nilearn_datasets = import_optional("nilearn.datasets", extra="fmri")
-    sphere = nilearn_datasets.load_fsaverage("fsaverage5")["sphere"]
+    parts = nilearn_datasets.load_fsaverage("fsaverage5")["sphere"].parts
+    left, right = (np.asarray(parts[name].coordinates, dtype=float) for name in ("left", "right"))
+    return left, right
+
+
+def _make_patches(
+    spheres: tuple[NDArray[np.float64], NDArray[np.float64]], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Patch of each vertex (20484,): that of the nearest of randomly drawn vertices."""
+    patches = []
+    for number, places in enumerate(spheres):
+        n_patches = len(places) // _PATCH_SIZE
+        seeds = places[rng.choice(len(places), n_patches, replace=False)]
+        patches.append(cKDTree(seeds).query(places)[1] + number * n_patches)
+    return np.concatenate(patches)
+
+
+def _make_spins(
+    spheres: tuple[NDArray[np.float64], NDArray[np.float64]], n_spins: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Vertex whose label each vertex takes, (n_spins, 20484); hemispheres turn as mirror images."""
     mirror = np.diag([-1.0, 1.0, 1.0])
     spins = np.empty((n_spins, 2 * _N_PER_HEMISPHERE), dtype=np.int32)
-    for offset, name in ((0, "left"), (_N_PER_HEMISPHERE, "right")):
-        places = np.asarray(sphere.parts[name].coordinates, dtype=float)
+    for offset, places in zip((0, _N_PER_HEMISPHERE), spheres, strict=True):
         tree = cKDTree(places)
         turns = Rotation.random(n_spins, random_state=np.random.RandomState(rng.integers(2**31)))
         for spin, turn in enumerate(turns.as_matrix()):
@@ -111,14 +137,16 @@ def _make_spins(n_spins: int, rng: np.random.Generator) -> NDArray[np.int32]:
 
 
 def _make_overlap_row(
-    label: str, area: str, first: NDArray, second: NDArray, spins: NDArray, seed: int
+    label: str, area: str, first: NDArray, second: NDArray, spins: NDArray, patches: NDArray, seed: int
 ) -> dict:
     either = np.flatnonzero(first | second)
-    low, high = compute_bootstrap_ci(
-        lambda drawn: compute_dice(first[either[drawn]], second[either[drawn]]),
-        len(either),
-        make_rng(seed, NAME, label, area),
-    )
+    members = [either[patches[either] == number] for number in np.unique(patches[either])]
+
+    def resample(drawn: NDArray[np.intp]) -> float:
+        vertices = np.concatenate([members[number] for number in drawn])
+        return compute_dice(first[vertices], second[vertices])
+
+    low, high = compute_bootstrap_ci(resample, len(members), make_rng(seed, NAME, label, area))
     return make_result_row(
         study=NAME,
         subject="fsaverage",
@@ -127,7 +155,7 @@ def _make_overlap_row(
         value=compute_dice(first, second),
         ci=(float(low), float(high)),
         null=np.array([compute_dice(first, second[spin]) for spin in spins]),
-        n=len(either),
+        n=len(members),
         split=_SPIN,
     )
 
