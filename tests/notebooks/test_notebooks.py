@@ -19,7 +19,9 @@ def test_notebook_defines_no_functions_and_keeps_no_output(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             tree = ast.parse(cell.source)
-            defined = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda)]
+            defined = [
+                n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda)
+            ]
             assert not defined, f"{path.name} defines something; move it to the package"
             assert not cell.outputs
 

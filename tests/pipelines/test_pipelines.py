@@ -81,7 +81,7 @@ def small(tmp_path_factory):
         *targets,
         "results/simulated/figures/stimuli.png",
         "--configfile",
-        "small.yaml",
+        str(folder / "small.yaml"),
         "--keep-going",
     ]
     run = snakemake(folder, *arguments, NEUROVIS_SHARED=str(folder / "nowhere"), NEUROVIS_DATA=str(folder))
