@@ -51,6 +51,13 @@ def subjects_of(dataset):
     return config["real"]["datasets"][name_of(dataset)]["subjects"]
 
 
+def rsa_subjects_of(dataset):
+    """Subjects whose dissimilarities are compared together; none where that makes no sense."""
+    if dataset == "simulated":
+        return subjects_of(dataset)
+    return config["real"]["datasets"][name_of(dataset)].get("rsa", subjects_of(dataset))
+
+
 def section_of(dataset, default):
     """Heading in the report: the kind of result for simulated data, the data set's title otherwise."""
     return (

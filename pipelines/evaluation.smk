@@ -93,7 +93,7 @@ rule run_rsa:
         responses=lambda wildcards: expand(
             "results/{dataset}/responses/sub-{subject}.nc",
             dataset=wildcards.dataset,
-            subject=subjects_of(wildcards.dataset),
+            subject=rsa_subjects_of(wildcards.dataset),
         ),
         stimuli="results/{dataset}/stimuli/stimuli.json",
     output:

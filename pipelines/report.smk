@@ -59,7 +59,7 @@ rule report_real:
             for dataset in published()
             for target in (
                 f"results/{dataset}/figures/stimuli.png",
-                f"results/{dataset}/rsa/rsa.tsv",
+                *([f"results/{dataset}/rsa/rsa.tsv"] if rsa_subjects_of(dataset) else []),
                 *(
                     f"results/{dataset}/figures/sub-{subject}_features.png"
                     for subject in subjects_of(dataset)
