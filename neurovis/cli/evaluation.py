@@ -203,8 +203,8 @@ def score_truth(
         table,
         out,
         title=f"Against the truth, subject {subject}",
-        caption="From BOLD files through the GLM. Targets (low to high) are those of the fast path; "
-        "a subject with fewer trials need not reach them.",
+        caption="From BOLD files through a GLM that knows the haemodynamic response which made them. "
+        "Targets (low to high) are those of the fast path; a subject with fewer trials need not reach them.",
         section=section,
         provenance=make_provenance(
             "evaluation truth", {"method": method, "fdr": fdr}, {"responses": responses}
