@@ -28,7 +28,7 @@ from neurovis.evaluation.studies.results import StudyResult, make_result_row, ma
 _N_FOLDS = 5
 _ALPHAS = np.geomspace(1e1, 1e6, 11)  # voxels are z-scored, so the largest eigenvalue is about 1e5
 _SPLIT = "5 stratified folds, scaling and penalty within training folds; interval resamples trials; "
-_LABELS = "null permutes digits over trials"
+_LABELS = "null permutes digits over the trials of a fold"
 _ANY = "null permutes images over trials"
 _SAME = "null permutes images over trials of the same digit"
 
@@ -87,8 +87,13 @@ def analyse_digit69(
     folds = _make_folds(X, digit, seed)
     rng = make_rng(seed, NAME, "digit")
     correct = _decode_digit(folds, digit)
+    # Within the test trials of a fold, so that folds stay as balanced as they are for the true digits: others
+    # decode below chance.
+    fold = np.empty(len(digit), dtype=int)
+    for number, one in enumerate(folds):
+        fold[one.test] = number
     null_accuracy = np.array(
-        [_decode_digit(folds, rng.permutation(digit)).mean() for _ in range(n_permutations)]
+        [_decode_digit(folds, digit[permute_within(fold, rng)]).mean() for _ in range(n_permutations)]
     )
     reconstruction = _reconstruct(folds, pixels)
     measured = _measure(reconstruction, pixels, digit)
