@@ -89,6 +89,7 @@ def analyse_kriegeskorte92(
             np.percentile(resampled.similarity[:, animacy] - resampled.similarity[:, v1], [2.5, 97.5]),
             null[:, animacy] - null[:, v1],
             0.50,
+            note="the null breaks both relations, so that p is conservative where both models are related",
         )
     )
     picked = [names.index(name) for name in _BY_SUBJECT]

@@ -29,6 +29,7 @@ _REFERENCE = {  # over all 81 categories
     "word2vec": {"EVC": 0.17, "PPA": 0.47, "LOC": 0.50, "PFS": 0.44, "FFA": 0.35},
 }
 _WORDS_EXPECTED = ("PFS", "FFA")
+_DIFFERENCE = "the null breaks both relations, so that p of the difference is conservative where both predict"
 _SPLIT = (
     f"{_N_FOLDS} shuffled folds of categories x {_N_REPEATS}, penalty per voxel within training folds; "
     "null permutes categories; interval resamples categories"
@@ -133,7 +134,7 @@ def _make_row(
         n=n,
         split=_SPLIT,
         reference=round(reference, 2),
-        note=_NOTE,
+        note=_NOTE if kind < len(_FEATURES) else f"{_NOTE}; {_DIFFERENCE}",
     )
 
 
