@@ -8,18 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.model_selection import KFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from neurovis.core import NeuralData, StimulusSet, make_rng
 from neurovis.datasets.kay2017 import NAME, REGIONS
-from neurovis.encoding.ridge import Ridge
 from neurovis.evaluation.studies.features import Extract, make_cached_extract
+from neurovis.evaluation.studies.left_out import predict_left_out, score_left_out
 from neurovis.evaluation.studies.resampling import compute_bootstrap_ci
 from neurovis.evaluation.studies.results import make_result_row
-from neurovis.metrics.regression import pearson_r
 
 FEATURES = {"gabor": "Gabor energy", "squeezenet": "SqueezeNet"}
 _N_FOLDS = 10
@@ -94,8 +89,8 @@ def predict_images(
     orders = [np.arange(len(Y)), *(rng.permutation(len(Y)) for _ in range(n_permutations))]
     shuffled = np.concatenate([Y[order] for order in orders], axis=1)
     predictions = {
-        name: np.stack(
-            [_predict_left_out(extract[name](shown), shuffled, seed + i) for i in range(_N_REPEATS)]
+        name: predict_left_out(
+            extract[name](shown), shuffled, alphas=_ALPHAS, n_folds=_N_FOLDS, n_repeats=_N_REPEATS, seed=seed
         )
         for name in FEATURES
     }
@@ -105,13 +100,13 @@ def predict_images(
     subsets = {"all images": np.ones(len(Y), dtype=bool), "objects": shown.table["is_object"].to_numpy()}
     for subset, chosen in subsets.items():
         own = np.flatnonzero(chosen)
-        scores = np.stack([_score(shuffled, predictions[name], own) for name in FEATURES])
+        scores = np.stack([score_left_out(shuffled[own], predictions[name][:, own]) for name in FEATURES])
         scores = np.concatenate([scores, [scores[1] - scores[0]]]).reshape(3, len(orders), len(REGIONS))
 
         def resample(drawn: NDArray[np.intp], own: NDArray = own) -> NDArray[np.float64]:
-            real = slice(0, len(REGIONS))
-            r = [_score(shuffled[:, real], predictions[name][..., real], own[drawn]) for name in FEATURES]
-            return np.stack([*r, r[1] - r[0], _compute_ceiling(Y[own[drawn]], error[own[drawn]])])
+            again = own[drawn]
+            r = [score_left_out(Y[again], predictions[name][:, again, : len(REGIONS)]) for name in FEATURES]
+            return np.stack([*r, r[1] - r[0], _compute_ceiling(Y[again], error[again])])
 
         ci = compute_bootstrap_ci(resample, len(own), make_rng(seed, NAME, "ci", subset))
         ceiling = _compute_ceiling(Y[own], error[own])
@@ -152,26 +147,6 @@ def _make_rows(subset: str, scores: NDArray, ci: NDArray, ceiling: NDArray, n: i
             )
         )
     return rows
-
-
-def _predict_left_out(X: NDArray, Y: NDArray, seed: int) -> NDArray[np.float64]:
-    """Prediction of every image, as a change from the training mean, from a model fitted without it."""
-    predicted = np.empty_like(Y)
-    for train, test in KFold(_N_FOLDS, shuffle=True, random_state=seed).split(X):
-        # The rotation onto the span of the training images changes nothing but the time of many columns.
-        rotation = make_pipeline(StandardScaler(), PCA(svd_solver="full")).fit(X[train].astype(float))
-        inner = KFold(5, shuffle=True, random_state=seed)
-        model = Ridge(_ALPHAS, cv=inner, standardise=False)
-        model.fit(rotation.transform(X[train]), Y[train])
-        predicted[test] = model.predict(rotation.transform(X[test])) - Y[train].mean(axis=0)
-    return predicted
-
-
-def _score(Y: NDArray, predictions: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Mean over the repeats (first axis of the predictions) of the correlation of each column."""
-    side_by_side = np.concatenate(list(predictions[:, rows]), axis=1)
-    r = pearson_r(np.tile(Y[rows], len(predictions)), side_by_side)
-    return r.reshape(len(predictions), -1).mean(axis=0)
 
 
 def _compute_ceiling(Y: NDArray, error: NDArray) -> NDArray[np.float64]:
