@@ -11,9 +11,7 @@ def test_planted_images_are_reconstructed_and_noise_is_not(tmp_path):
     assert (found.table["value"].iloc[[0, 3]] > 0.8).all()
     assert (found.table["p_value"] == 1 / 6).all()
     assert found.figures_data["reconstructions"].shape == (40, 28, 28)
-    noise = analyse_digit69(
-        make_digit69(tmp_path / "noise", effect=0.0), n_permutations=5, cache=cache
-    ).table
+    noise = analyse_digit69(make_digit69(tmp_path / "noise", effect=0.0), n_permutations=5, cache=cache).table
     assert (noise["value"].iloc[[0, 3, 4]] < 0.75).all()
 
 
