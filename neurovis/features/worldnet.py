@@ -12,15 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from neurovis.core import compute_file_hash, find_model
+from neurovis.core import find_model
 from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
 from neurovis.features.weights import load_checkpoint
-from neurovis.io import read_json
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
+from neurovis.training.models import check_model
 
-SUBTYPES = (
-    "human", "animal", "person", "animal_body", "indoor", "outdoor",
-    "print", "script", "fruit", "dish", "tool", "vehicle",
-)  # fmt: skip
 CHANNELS = (20, 32, 40, 80, 96)
 """Of the stem and the four stages."""
 
@@ -53,7 +50,7 @@ class MapHead(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(n, _N_MAP_CHANNELS, 1) for n in channels)
         self.bn = nn.BatchNorm2d(_N_MAP_CHANNELS)
         self.conv = nn.Conv2d(_N_MAP_CHANNELS, _N_MAP_CHANNELS, 3, padding=1)
-        self.logits = nn.Conv2d(_N_MAP_CHANNELS, len(SUBTYPES), 1)
+        self.logits = nn.Conv2d(_N_MAP_CHANNELS, len(SUBTYPE_NAMES), 1)
 
     def forward(self, stages: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Three stages, finest first, to logits (n, 12, h, w) at the finest one's size."""
@@ -82,8 +79,8 @@ class Worldnet(nn.Module):
         self.maps = nn.Sigmoid()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.pooled = nn.Flatten()
-        self.presence = nn.Linear(stages[3], len(SUBTYPES))
-        self.area = nn.Linear(stages[3], len(SUBTYPES))
+        self.presence = nn.Linear(stages[3], len(SUBTYPE_NAMES))
+        self.area = nn.Linear(stages[3], len(SUBTYPE_NAMES))
         self.main = nn.Linear(stages[3], 5)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -122,14 +119,7 @@ def load_worldnet(folder: str | Path | None = None) -> Worldnet:
     ValueError
         If the weights are not those of the description.
     """
-    folder = Path(folder) if folder is not None else find_model("worldnet")
-    config = read_json(folder / "config.json")
-    weights = folder / "weights.safetensors"
-    if not weights.is_file() or compute_file_hash(weights) != config["sha256"]:
-        raise ValueError(
-            f"{weights} must have SHA-256 {config['sha256']}, got another file or none; restore it or train "
-            "again with train_worldnet."
-        )
+    _, weights = check_model(folder or find_model("worldnet"), trainer="train_worldnet")
     return load_checkpoint(Worldnet(), weights).eval()
 
 

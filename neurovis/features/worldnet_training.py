@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from neurovis.core import check_array, compute_file_hash, import_optional, make_rng
+from neurovis.core import check_array, import_optional, make_rng
 from neurovis.features.weights import build_seeded
-from neurovis.features.worldnet import CHANNELS, SUBTYPES, Worldnet
-from neurovis.io import atomic_path, write_json
+from neurovis.features.worldnet import CHANNELS, Worldnet
+from neurovis.metrics.detection import compute_auc
+from neurovis.metrics.regression import pearson_r
 from neurovis.stimuli.world import WORLD_VERSION, make_scene
-from neurovis.training.checkpoints import write_tensors
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES, compute_subtype_shares
 from neurovis.training.loop import ArrayBatches, train
+from neurovis.training.models import write_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ _LARGEST_SHIFT_CELLS = 1
 _PRESENT_SHARE = 0.002
 """Smallest share of the image that counts as seen."""
 
-_WORDS = [SUBTYPES.index("print"), SUBTYPES.index("script")]
+_WORDS = [SUBTYPE_NAMES.index("print"), SUBTYPE_NAMES.index("script")]
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,18 @@ def make_world_targets(n_images: int, *, seed: int) -> WorldTargets:
     check_array("n_images", n_images, ndim=0, minimum=1, remedy="pass how many scenes to make")
     side = SIZE_PX // CELL_PX
     images = np.empty((n_images, SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
-    shares = np.zeros((n_images, len(SUBTYPES), side, side), dtype=np.float32)
+    shares = np.empty((n_images, len(SUBTYPE_NAMES), side, side), dtype=np.float32)
     main = np.empty((n_images, 5), dtype=np.float32)
     for row in tqdm(range(n_images), desc="making scenes", disable=None, file=sys.stderr):
         scene = make_scene(seed, row, size_px=SIZE_PX)
         images[row] = scene.image
-        for thing in scene.objects:
-            covered = thing.mask.reshape(side, CELL_PX, side, CELL_PX).mean(axis=(1, 3))
-            shares[row, SUBTYPES.index(thing.subtype)] += covered
+        shares[row] = compute_subtype_shares(scene, n_cells=side)
         mask = scene.objects[0].mask
         down, across = np.nonzero(mask)
         place = ((across.mean() + 0.5) / SIZE_PX, (down.mean() + 0.5) / SIZE_PX) if mask.any() else (0.5, 0.5)
         colour = scene.image[mask].mean(axis=0) / 255 if mask.any() else np.full(3, 0.5)
         main[row] = (*place, *colour)
-    return WorldTargets(images, np.minimum(shares, 1.0), main)
+    return WorldTargets(images, shares, main)
 
 
 @dataclass(frozen=True)
@@ -155,25 +154,18 @@ def train_worldnet(
     )  # fmt: skip
     network.to("cpu")
     quality = measure_worldnet(network, make_world_targets(n_test, seed=TEST_SEED))
-    out = Path(out)
-    weights = write_tensors(network.state_dict(), out / "weights.safetensors")
     config = {
         "name": "worldnet",
         "channels": list(CHANNELS),
-        "subtypes": list(SUBTYPES),
-        "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "n_bytes": weights.stat().st_size,
+        "subtypes": list(SUBTYPE_NAMES),
         "training": {
             "n_images": n_images, "n_epochs": n_epochs, "seed": seed, "scene_seed": SCENE_SEED,
             "world_version": WORLD_VERSION, "final_loss": round(result.history[-1].loss, 4),
             "minutes": round(sum(epoch.seconds for epoch in result.history) / 60, 1),
         },
         "quality": {"n_images": n_test, "scene_seed": TEST_SEED, **quality},
-        "sha256": compute_file_hash(weights),
     }  # fmt: skip
-    write_json(config, out / "config.json")
-    with atomic_path(out / "README.md") as temporary:
-        temporary.write_text(_format_card(config))
+    write_model(out, network, config, format_card=_format_card)
     return quality
 
 
@@ -200,24 +192,15 @@ def measure_worldnet(network: Worldnet, scenes: WorldTargets) -> dict[str, Any]:
         torch.cat([part[k] for part in parts]).numpy() for k in ("presence", "maps", "main")
     )
     area = scenes.shares.mean(axis=(2, 3))
-    by_subtype = {}
-    for column, subtype in enumerate(SUBTYPES):
-        seen = area[:, column] > _PRESENT_SHARE
-        n_seen, n_unseen = int(seen.sum()), int((~seen).sum())
-        if not (n_seen and n_unseen):
-            raise ValueError(
-                f"scenes must show and lack every subtype, got {n_seen} of {len(area)} with {subtype!r}; "
-                "measure on more scenes."
-            )
-        ranks = rankdata(presence[:, column])[seen].sum()
-        auc = (ranks - n_seen * (n_seen + 1) / 2) / (n_seen * n_unseen)
-        r = np.corrcoef(maps[:, column].mean(axis=(1, 2)), area[:, column])[0, 1]
-        by_subtype[subtype] = {"auc": round(float(auc), 4), "area_r": round(float(r), 4)}
-    r_main = [np.corrcoef(main[:, k], scenes.main[:, k])[0, 1] for k in range(5)]
+    auc = compute_auc(area > _PRESENT_SHARE, presence).round(4).tolist()
+    area_r = pearson_r(area, maps.mean(axis=(2, 3))).round(4).tolist()
+    main_r = pearson_r(scenes.main, main)
     return {
-        "by_subtype": by_subtype,
-        "place_r": round(float(np.mean(r_main[:2])), 4),
-        "colour_r": round(float(np.mean(r_main[2:])), 4),
+        "by_subtype": {
+            name: {"auc": a, "area_r": r} for name, a, r in zip(SUBTYPE_NAMES, auc, area_r, strict=True)
+        },
+        "place_r": round(float(main_r[:2].mean()), 4),
+        "colour_r": round(float(main_r[2:].mean()), 4),
     }
 
 

@@ -21,10 +21,9 @@ from neurovis.core import (
     make_provenance,
 )
 from neurovis.io import atomic_path, read_json, read_stimulus_set, write_json, write_stimulus_table
-from neurovis.stimuli.world import SUBTYPES, WORLD_VERSION, Scene, SceneObject, make_scene
+from neurovis.stimuli.world import CATEGORY_OF, SUBTYPES, WORLD_VERSION, Scene, SceneObject, make_scene
 
 _PART = 250
-_ALL_SUBTYPES = tuple(name for pair in SUBTYPES.values() for name in pair)
 
 
 def make_world(
@@ -228,7 +227,7 @@ def annotate_objects(stimulus_id: str, objects: tuple[SceneObject, ...]) -> list
 
 def _describe_scene(stimulus_id: str, path: str, scene: Scene) -> dict[str, Any]:
     main = scene.objects[0]
-    areas = dict.fromkeys(_ALL_SUBTYPES, 0.0)
+    areas = dict.fromkeys(CATEGORY_OF, 0.0)
     for item in scene.objects:
         areas[item.subtype] += float(item.mask.mean())
     return {

@@ -6,25 +6,19 @@ under ``models/simulated-cortex-evidence`` and never offered as a feature space.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from neurovis.core import compute_file_hash, find_model, import_optional
-from neurovis.io import read_json
-from neurovis.stimuli.world import SUBTYPES as SUBTYPES_OF_CATEGORY
+from neurovis.core import find_model, import_optional
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 from neurovis.training.checkpoints import read_tensors
+from neurovis.training.models import check_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODEL_NAME = "simulated-cortex-evidence"
-SUBTYPES = tuple(subtype for pair in SUBTYPES_OF_CATEGORY.values() for subtype in pair)
-CATEGORY_OF_SUBTYPE: Mapping[str, str] = MappingProxyType(
-    {subtype: category for category, pair in SUBTYPES_OF_CATEGORY.items() for subtype in pair}
-)
 EVIDENCE_GRID = 16
 EVIDENCE_CHANNELS = (24, 40, 56, 56, 56)
 
@@ -54,7 +48,7 @@ def make_evidence_network(channels: tuple[int, ...] = EVIDENCE_CHANNELS) -> nn.M
         nn.Conv2d(d, e, 3, padding=4, dilation=4),
         nn.GroupNorm(4, e),
         nn.GELU(),
-        nn.Conv2d(e, len(SUBTYPES), 1),
+        nn.Conv2d(e, len(SUBTYPE_NAMES), 1),
     )
 
 
@@ -93,15 +87,8 @@ def load_evidence_network(folder: str | Path | None = None) -> nn.Module:
     ValueError
         If the weights are not those that the description names.
     """
-    folder = Path(folder) if folder is not None else find_model(MODEL_NAME)
-    config = read_json(folder / "config.json")
-    tensors, _ = read_tensors(folder / "weights.safetensors")
-    found = compute_file_hash(folder / "weights.safetensors")
-    if found != config["sha256"]:
-        raise ValueError(
-            f"{folder / 'weights.safetensors'} must have sha256 {config['sha256'][:12]}..., got "
-            f"{found[:12]}...; restore the file or train again with train_evidence_network."
-        )
+    config, weights = check_model(folder or find_model(MODEL_NAME), trainer="train_evidence_network")
+    tensors, _ = read_tensors(weights)
     network = make_evidence_network(tuple(config["channels"]))
     network.load_state_dict(tensors)
     for parameter in network.parameters():

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from neurovis.core import compute_file_hash, import_optional
+from neurovis.core import import_optional
 from neurovis.datasets.simulated.early import FIELD_DVA, FIELD_PX, prepare_images
 from neurovis.datasets.simulated.evidence import (
     EVIDENCE_CHANNELS,
     EVIDENCE_GRID,
     MODEL_NAME,
-    SUBTYPES,
     compute_evidence,
     make_evidence_network,
 )
-from neurovis.io import atomic_path, write_json
+from neurovis.metrics.detection import compute_auc
+from neurovis.metrics.regression import pearson_r
 from neurovis.stimuli.world import make_scene
-from neurovis.training.checkpoints import write_tensors
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES, compute_subtype_shares
 from neurovis.training.loop import ArrayBatches, train
+from neurovis.training.models import write_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,15 +79,12 @@ def train_evidence_network(
     )
     quality = measure_evidence(network, *make_training_scenes(n_test, seed=TEST_SEED))
 
-    folder = Path(folder)
-    weights = write_tensors(network.state_dict(), folder / "weights.safetensors")
     config = {
         "name": MODEL_NAME,
         "channels": list(EVIDENCE_CHANNELS),
-        "subtypes": list(SUBTYPES),
+        "subtypes": list(SUBTYPE_NAMES),
         "input_px": [FIELD_PX, FIELD_PX],
         "grid": EVIDENCE_GRID,
-        "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "training": {
             "n_images": n_images,
             "n_epochs": n_epochs,
@@ -96,11 +93,8 @@ def train_evidence_network(
             "final_loss": result.history[-1].loss,
         },
         "quality": {"n_images": n_test, "scene_seed": TEST_SEED, "by_subtype": quality},
-        "sha256": compute_file_hash(weights),
     }
-    write_json(config, folder / "config.json")
-    with atomic_path(folder / "README.md") as temporary:
-        temporary.write_text(_format_card(config, weights.stat().st_size))
+    write_model(folder, network, config, format_card=_format_card)
     return quality
 
 
@@ -115,16 +109,13 @@ def make_training_scenes(n_images: int, *, seed: int) -> tuple[NDArray[np.uint8]
     """
     from tqdm import tqdm
 
-    cell = FIELD_PX // EVIDENCE_GRID
     images = np.empty((n_images, FIELD_PX, FIELD_PX, 3), dtype=np.uint8)
-    shares = np.zeros((n_images, len(SUBTYPES), EVIDENCE_GRID, EVIDENCE_GRID), dtype=np.float32)
+    shares = np.empty((n_images, len(SUBTYPE_NAMES), EVIDENCE_GRID, EVIDENCE_GRID), dtype=np.float32)
     for index in tqdm(range(n_images), desc="making scenes", disable=None, file=sys.stderr):
         scene = make_scene(seed, index, size_px=FIELD_PX)
         images[index] = scene.image
-        for thing in scene.objects:
-            covered = thing.mask.reshape(EVIDENCE_GRID, cell, EVIDENCE_GRID, cell).mean(axis=(1, 3))
-            shares[index, SUBTYPES.index(thing.subtype)] += covered
-    return images, np.minimum(shares, 1.0)
+        shares[index] = compute_subtype_shares(scene, n_cells=EVIDENCE_GRID)
+    return images, shares
 
 
 def measure_evidence(
@@ -138,20 +129,9 @@ def measure_evidence(
             [compute_evidence(network, batch).mean(2) for batch in pixels.split(64)]
         ).numpy()
     area = shares.mean(axis=(2, 3))
-    quality = {}
-    for column, subtype in enumerate(SUBTYPES):
-        present = area[:, column] > 0.002
-        n_present, n_absent = int(present.sum()), int((~present).sum())
-        if not (n_present and n_absent):
-            raise ValueError(
-                f"images must show and lack every subtype, got {n_present} with {subtype!r} of "
-                f"{len(images)}; measure on more scenes."
-            )
-        ranks = rankdata(estimated[:, column])[present].sum()
-        auc = (ranks - n_present * (n_present + 1) / 2) / (n_present * n_absent)
-        r = np.corrcoef(estimated[:, column], area[:, column])[0, 1]
-        quality[subtype] = {"auc": round(float(auc), 4), "area_r": round(float(r), 4)}
-    return quality
+    auc = compute_auc(area > 0.002, estimated).round(4).tolist()
+    area_r = pearson_r(area, estimated).round(4).tolist()
+    return {name: {"auc": a, "area_r": r} for name, a, r in zip(SUBTYPE_NAMES, auc, area_r, strict=True)}
 
 
 def _compute_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -161,10 +141,10 @@ def _compute_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     if network.training and torch.rand(()) < 0.5:
         pixels, targets = pixels.flip(3), targets.flip(3)
     logits = network(2.0 * pixels - 1.0)
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets) * len(SUBTYPES)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets) * len(SUBTYPE_NAMES)
 
 
-def _format_card(config: dict[str, Any], n_bytes: int) -> str:
+def _format_card(config: dict[str, Any]) -> str:
     training, quality = config["training"], config["quality"]
     rows = "\n".join(
         f"| {subtype} | {values['auc']:.3f} | {values['area_r']:.3f} |"
@@ -176,7 +156,7 @@ The truth of the category regions of the simulated cortex: a small convolutional
 an image each of twelve subtypes is seen. It belongs to the simulated brain and is never a feature space.
 
 - **Architecture**: `neurovis.datasets.simulated.evidence.make_evidence_network`, {config["n_parameters"]}
-  parameters, {n_bytes / 1024:.0f} KiB; input 64 x 64 RGB in [0, 1], output 12 maps of 16 x 16.
+  parameters, {config["n_bytes"] / 1024:.0f} KiB; input 64 x 64 RGB in [0, 1], output 12 maps of 16 x 16.
 - **Data**: {training["n_images"]} scenes of `neurovis.stimuli.world` with seed {training["scene_seed"]} and
   their exact masks; no photograph and no person's data. Scenes of experiments have other seeds.
 - **Command**: `neurovis simulate train-evidence --n-images {training["n_images"]} --n-epochs

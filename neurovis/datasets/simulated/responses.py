@@ -28,7 +28,6 @@ from neurovis.datasets.simulated.early import (
 )
 from neurovis.datasets.simulated.evidence import (
     EVIDENCE_GRID,
-    SUBTYPES,
     compute_evidence,
     load_evidence_network,
 )
@@ -42,6 +41,7 @@ from neurovis.datasets.simulated.motion import (
     make_motion_tuning,
 )
 from neurovis.stimuli.world import make_scene
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,7 +189,7 @@ class _Readout:
         self.early_surround = torch.from_numpy(make_pooling(early, grid=GRID, scale=SURROUND))
         self.early_tuning = torch.from_numpy(make_channel_tuning(early))
         self.category_pooling = torch.from_numpy(make_pooling(category, grid=EVIDENCE_GRID))
-        weights = category[[f"w_{subtype}" for subtype in SUBTYPES]].to_numpy("float32")
+        weights = category[[f"w_{subtype}" for subtype in SUBTYPE_NAMES]].to_numpy("float32")
         self.category_weights = torch.from_numpy(weights)
         self.motion_pooling = torch.from_numpy(make_pooling(hmt, grid=MOTION_GRID))
         self.motion_tuning = torch.from_numpy(make_motion_tuning(hmt))

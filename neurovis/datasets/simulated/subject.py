@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from neurovis.core import make_rng
 from neurovis.datasets.simulated.anatomy import CATEGORY_OF_REGION, EARLY_REGIONS, make_anatomy
-from neurovis.datasets.simulated.evidence import CATEGORY_OF_SUBTYPE, SUBTYPES
 from neurovis.datasets.simulated.responses import compute_reference_sd
+from neurovis.stimuli.world import CATEGORY_OF
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
 SILENT_SHARE = 0.22
 
@@ -149,7 +150,7 @@ def _make_table(subject: str, seed: int) -> pd.DataFrame:
     table["direction_deg"] = np.where(hmt, rng.uniform(0, 360, n), np.nan)
     table["speed_dps"] = np.where(hmt, np.exp(rng.uniform(np.log(1.5), np.log(6.0), n)), np.nan)
     weights = _make_evidence_weights(table, rng)
-    for column, subtype in enumerate(SUBTYPES):
+    for column, subtype in enumerate(SUBTYPE_NAMES):
         table[f"w_{subtype}"] = weights[:, column]
 
     median = table["region"].map(_NCSNR_MEDIAN).fillna(1.0).to_numpy(dtype=float)
@@ -194,12 +195,12 @@ def _add_receptive_fields(table: pd.DataFrame, rng: np.random.Generator) -> None
 
 
 def _make_evidence_weights(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float64]:
-    weights = np.zeros((len(table), len(SUBTYPES)))
-    category_of = [CATEGORY_OF_SUBTYPE[subtype] for subtype in SUBTYPES]
+    weights = np.zeros((len(table), len(SUBTYPE_NAMES)))
+    category_of = [CATEGORY_OF[subtype] for subtype in SUBTYPE_NAMES]
     for region, category in CATEGORY_OF_REGION.items():
         rows = np.flatnonzero((table["region"] == region) & table["responsive"])
         n = len(rows)
-        block = 0.08 * np.exp(rng.normal(0, 0.5, (n, len(SUBTYPES))))
+        block = 0.08 * np.exp(rng.normal(0, 0.5, (n, len(SUBTYPE_NAMES))))
         second = rng.uniform(0.05, 0.25, n)
         for column, name in enumerate(category_of):
             if name == _SECOND_CATEGORY[region]:

@@ -9,7 +9,6 @@ from neurovis.core import compute_file_hash, find_model
 from neurovis.datasets.simulated.early import prepare_images
 from neurovis.datasets.simulated.evidence import (
     MODEL_NAME,
-    SUBTYPES,
     compute_evidence,
     load_evidence_network,
     make_evidence_network,
@@ -19,6 +18,7 @@ from neurovis.datasets.simulated.evidence_training import (
     measure_evidence,
     train_evidence_network,
 )
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def test_shipped_network_finds_the_subtypes_in_unseen_scenes(unseen):
 def test_evidence_is_where_the_thing_is(unseen):
     images, shares = unseen
     evidence = compute_evidence(load_evidence_network(), prepare_images(images, size_dva=(8.0, 8.0)))
-    truth = shares.reshape(len(images), len(SUBTYPES), -1)
-    for column in range(len(SUBTYPES)):
+    truth = shares.reshape(len(images), len(SUBTYPE_NAMES), -1)
+    for column in range(len(SUBTYPE_NAMES)):
         shown = truth[:, column].sum(1) > 2
         inside = (evidence[:, column].numpy() * truth[:, column])[shown].sum() / truth[shown, column].sum()
         outside = evidence[:, column].numpy()[shown][truth[shown, column] == 0].mean()
-        assert inside > 2 * outside, SUBTYPES[column]
+        assert inside > 2 * outside, SUBTYPE_NAMES[column]
 
 
 def test_evidence_of_an_image_does_not_depend_on_its_batch(unseen):
@@ -64,7 +64,7 @@ def test_card_and_weights_belong_together_and_are_small():
 
 def test_training_writes_a_network_that_loads(tmp_path):
     quality = train_evidence_network(tmp_path / "model", n_images=64, n_test=60, n_epochs=1)
-    assert set(quality) == set(SUBTYPES)
+    assert set(quality) == set(SUBTYPE_NAMES)
     network = load_evidence_network(tmp_path / "model")
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 12, 16, 16)
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from neurovis.core import StimulusSet, make_grid_dva
 from neurovis.datasets.simulated import CATEGORY_OF_REGION, ResponseModel, compute_true_responses
-from neurovis.datasets.simulated.evidence import SUBTYPES
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
 
 def test_silent_vertices_are_exactly_zero_and_the_rest_varies(subject, scene_responses):
@@ -25,10 +25,10 @@ def test_signal_sd_holds_on_other_scenes_of_the_world(subject, scene_responses):
 
 
 def test_category_regions_prefer_their_category(subject, scenes, scene_responses):
-    area = np.zeros((len(scenes), len(SUBTYPES)))
+    area = np.zeros((len(scenes), len(SUBTYPE_NAMES)))
     for row, scene in enumerate(scenes):
         for thing in scene.objects:
-            area[row, SUBTYPES.index(thing.subtype)] += thing.mask.mean()
+            area[row, SUBTYPE_NAMES.index(thing.subtype)] += thing.mask.mean()
     by_category = area.reshape(len(scenes), 6, 2).sum(2)
     dominant = by_category.argmax(1)
     names = ["face", "body", "place", "word", "food", "object"]

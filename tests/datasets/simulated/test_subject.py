@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from neurovis.datasets.simulated import CATEGORY_OF_REGION, REGIONS, make_subject
-from neurovis.datasets.simulated.evidence import CATEGORY_OF_SUBTYPE, SUBTYPES
 from neurovis.datasets.simulated.subject import SILENT_SHARE
+from neurovis.stimuli.world import CATEGORY_OF
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
 
 def test_the_table_is_complete_and_seeded(subject, other_subject):
@@ -30,7 +31,7 @@ def test_silent_vertices_have_no_signal_and_lie_in_all_regions(subject):
     assert len(silent) / len(table) == pytest.approx(SILENT_SHARE, abs=0.03)
     assert set(silent["region"]) == set(REGIONS)
     assert (silent[["signal_sd", "ncsnr", "gain"]] == 0).all().all()
-    assert (silent[[f"w_{s}" for s in SUBTYPES]] == 0).all().all()
+    assert (silent[[f"w_{s}" for s in SUBTYPE_NAMES]] == 0).all().all()
     responsive = table[table["responsive"]]
     assert (responsive["gain"] > 0).all()
     # The noise gives nothing away.
@@ -59,10 +60,10 @@ def test_receptive_fields_grow_along_the_hierarchy_and_with_eccentricity(subject
 
 def test_planted_weights_prefer_the_category_and_its_parts_the_subtypes(subject):
     table = subject.table[subject.table["responsive"]]
-    weights = table[[f"w_{subtype}" for subtype in SUBTYPES]].to_numpy()
-    best = np.array(SUBTYPES)[weights.argmax(axis=1)]
+    weights = table[[f"w_{subtype}" for subtype in SUBTYPE_NAMES]].to_numpy()
+    best = np.array(SUBTYPE_NAMES)[weights.argmax(axis=1)]
     for region, category in CATEGORY_OF_REGION.items():
-        pair = [subtype for subtype in SUBTYPES if CATEGORY_OF_SUBTYPE[subtype] == category]
+        pair = [subtype for subtype in SUBTYPE_NAMES if CATEGORY_OF[subtype] == category]
         for part, subtype in zip((f"{region}-1", f"{region}-2"), pair, strict=True):
             here = (table["subdivision"] == part).to_numpy()
             assert here.sum() >= 3
