@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
 from neurovis.core import check_option, make_rng
-from neurovis.metrics.rdm import check_rdms, compare_rdms, normalise_rdms
+from neurovis.metrics.rdm import COMPARISONS, check_rdms, compare_rdms, normalise_rdms
 from neurovis.metrics.significance import compute_p_value
 
 
@@ -161,7 +161,12 @@ def compute_rsa_p_value(
     ValueError
         As :func:`bootstrap_rsa`.
     """
+    check_option("comparison", comparison, COMPARISONS)
     subjects, models, numbers, corners = _check_sets(subject_rdms, model_rdms)
+    if comparison == "spearman_r":
+        # Another order of the pairs is another order of their ranks, so they are ranked once.
+        subjects, models = (normalise_rdms(rdms, comparison=comparison) for rdms in (subjects, models))
+        comparison = "pearson_r"
     rng = make_rng(seed, "permutation-rsa")
 
     def compare(pairs: NDArray[np.intp]) -> NDArray[np.float64]:
