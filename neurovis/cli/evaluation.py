@@ -88,7 +88,8 @@ def run_preference(
     from neurovis.evaluation.preference import compute_preference
     from neurovis.io import read_neural_data, read_stimulus_set, write_table
 
-    categories = read_stimulus_set(stimuli).table["category"].astype(str).to_dict()
+    shown = read_stimulus_set(stimuli)
+    categories = dict(zip(shown.stimulus_ids, shown.table["category"].astype("str"), strict=True))
     table = compute_preference(read_neural_data(responses), categories, seed=seed)
     record = make_provenance("evaluation preference", {"seed": seed}, {"responses": responses})
     write_table(table, out, provenance=record)
@@ -194,7 +195,7 @@ def score_truth(
         {read_features_entity(path): read_encoding(path) for path in encoding},
         held_out={item: int(counts[item]) for item in find_test_ids(shown, data) or []},
         preference=read_table(preference),
-        categories=shown.table["category"].astype(str).loc[counts.index].to_dict(),
+        categories={item: str(shown.table.loc[item, "category"]) for item in counts.index},
         noise_sd=noise_sd,
         fdr=fdr,
     )
@@ -262,15 +263,13 @@ def summarise(
     tables = [read_table(path, dtype=text).fillna({"features": "", "passed": ""}) for path in recovery]
     table = summarise_recovery(tables)
     promised = table[table["passed"] != ""]
-    labels = [
-        " ".join(
-            part for part in (row.quantity, "" if row.region == "all" else row.region, row.features) if part
-        )
-        for row in promised.itertuples()
-    ]
+    named = zip(
+        promised["quantity"], promised["region"].replace("all", ""), promised["features"], strict=True
+    )
+    labels = [" ".join(part for part in parts if part) for parts in named]
     checks = promised.rename(columns={"ci_low": "lower", "ci_high": "upper", "n_seeds": "n"}).assign(
         quantity=labels,
-        target=[_say_target(row.low, row.high) for row in promised.itertuples()],
+        target=[_say_target(low, high) for low, high in zip(promised["low"], promised["high"], strict=True)],
         passed=promised["passed"] == "yes",
     )
     write_checks(
