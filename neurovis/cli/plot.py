@@ -88,8 +88,10 @@ def plot_encoding(
     best = values.argmax(axis=0)
     score = next(iter(results.values())).score
     if score.ceiling is not None:
+        # Groups are coloured in order of appearance: the same colours as in the figure before.
+        ranked = np.argsort(best, kind="stable")
         axes = plot_score_against_ceiling(
-            values.max(axis=0), score.ceiling.values, groups=np.array(names)[best]
+            values.max(axis=0)[ranked], score.ceiling.values[ranked], groups=np.array(names)[best][ranked]
         )
         write_figure(
             axes,
