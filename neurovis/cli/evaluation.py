@@ -293,7 +293,9 @@ def summarise(
         axes,
         out / "share_of_ceiling.png",
         title="How much of the attainable is reached",
-        caption="Responsive vertices, with the feature space that suits the region; dark ticks are targets.",
+        caption="Responsive vertices, with the feature space that suits the region; dark ticks are targets. "
+        "Worldnet and the network behind the category regions learned the same labels from other scenes, so "
+        "this shows what the method reaches with a feature space that suits, not what a network explains.",
         section=section,
         order=1,
     )

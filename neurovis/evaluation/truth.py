@@ -23,7 +23,11 @@ MATCHING_FEATURES = {
     **dict.fromkeys(("V1", "V2", "V3", "hV4", "hMT"), "gabor"),
     **dict.fromkeys(CATEGORY_OF_REGION, "worldnet"),
 }
-"""Feature space that suits each region; none of them is what the responses were computed from."""
+"""Feature space that suits each region; none of them is what the responses were computed from.
+
+They suit by design: gabor is of the same family as the early regions' filters, and worldnet learned the
+labels that the network behind the category regions learned, from other scenes and with another architecture.
+"""
 
 TARGETS = {
     "ceiling ratio": (0.95, 1.05),
