@@ -1,6 +1,7 @@
 # One page for people; a failing run gets a partial page that names the branches that stopped.
 CONFIG_USED = "results/config.yaml"
 
+
 rule record_config:
     output:
         config=CONFIG_USED,
@@ -59,7 +60,11 @@ rule report_real:
             for dataset in published()
             for target in (
                 f"results/{dataset}/figures/stimuli.png",
-                *([f"results/{dataset}/rsa/rsa.tsv"] if rsa_subjects_of(dataset) else []),
+                *(
+                    [f"results/{dataset}/rsa/rsa.tsv"]
+                    if rsa_subjects_of(dataset)
+                    else []
+                ),
                 *(
                     f"results/{dataset}/figures/sub-{subject}_features.png"
                     for subject in subjects_of(dataset)

@@ -139,12 +139,11 @@ rule score_truth:
         encoding=lambda wildcards, input: " ".join(
             f"--encoding {path}" for path in input.encoding
         ),
-        method=config["glm"]["method"],
         fdr=config["encoding"]["fdr"],
     shell:
         "neurovis evaluation truth --truth $(dirname {input.truth}) {params.encoding}"
         " --responses {input.responses} --stimuli $(dirname {input.stimuli}) --preference {input.preference}"
-        " --method {params.method} --fdr {params.fdr} --out {output.table} > {log} 2>&1"
+        " --fdr {params.fdr} --out {output.table} > {log} 2>&1"
 
 
 rule recover_seed:

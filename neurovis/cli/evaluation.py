@@ -28,7 +28,7 @@ def run_rsa(
     from neurovis.evaluation.preparation import find_test_ids
     from neurovis.evaluation.rsa import evaluate_rsa
     from neurovis.io import read_features, read_neural_data, read_stimulus_set
-    from neurovis.plotting import plot_rsa_bars, write_figure, write_report_table
+    from neurovis.plotting import plot_feature_comparison, write_figure, write_report_table
 
     data = [read_neural_data(path) for path in responses]
     shown = read_stimulus_set(stimuli)
@@ -43,27 +43,35 @@ def run_rsa(
     config = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "seed": seed}
     inputs = {path.stem: path for path in [*features, *responses]}
     record = make_provenance("evaluation rsa", config, inputs)
-    for order, (region, rows) in enumerate(table.groupby("region", sort=False), start=1):
-        first = rows.iloc[0]
-        ceiling = None if first["ceiling_of"] == "none" else (first["ceiling_low"], first["ceiling_high"])
-        axes = plot_rsa_bars(
-            rows["features"].tolist(),
-            rows["similarity"],
-            lower=rows["ci_low"],
-            upper=rows["ci_high"],
-            ceiling=ceiling,
-        )
-        write_figure(
-            axes,
-            out / f"{region}.png",
-            title=f"RSA, {region}",
-            caption=f"Spearman correlation of dissimilarities over {first['n_stimuli']} stimuli; 95 % "
-            "intervals resample stimuli, the band is the noise ceiling over "
-            f"{first['ceiling_of']} (Nili et al. 2014).",
-            section=section,
-            order=order,
-            provenance=record,
-        )
+    regions, spaces = table["region"].unique().tolist(), table["features"].unique().tolist()
+    wide = {
+        column: table.pivot_table(index="features", columns="region", values=column, dropna=False).loc[
+            spaces, regions
+        ]
+        for column in ("similarity", "ci_low", "ci_high", "ceiling_low")
+    }
+    first = table.iloc[0]
+    with_ceiling = first["ceiling_of"] != "none"
+    axes = plot_feature_comparison(
+        wide["similarity"],
+        spaces,
+        regions,
+        lower=wide["ci_low"],
+        upper=wide["ci_high"],
+        ceilings=wide["ceiling_low"].iloc[0] if with_ceiling else None,
+        label="agreement of RDMs (Spearman)",
+    )
+    over = f", dark marks the lower noise ceiling over {first['ceiling_of']} (Nili et al. 2014)"
+    write_figure(
+        axes,
+        out / "rsa.png",
+        title="Representational similarity by region",
+        caption=f"Spearman correlation of dissimilarities (1 - Pearson r) over {first['n_stimuli']} stimuli; "
+        f"bars are 95 % intervals that resample stimuli{over if with_ceiling else ''}.",
+        section=section,
+        order=1,
+        provenance=record,
+    )
     write_report_table(
         table,
         out / "rsa.tsv",
@@ -118,13 +126,15 @@ def run_brainscore(
         compute_internal_consistency,
         score_brainscore,
     )
-    from neurovis.evaluation.preparation import find_test_ids
+    from neurovis.evaluation.preparation import find_test_ids, zscore_sessions
     from neurovis.io import read_features, read_neural_data, read_stimulus_set
     from neurovis.plotting import write_report_table
 
     data, shown = read_neural_data(responses), read_stimulus_set(stimuli)
     test_ids = find_test_ids(shown, data)
     held_out = data["stimulus_id"].isin(test_ids or [])
+    if data.dims[0] == "presentation":
+        data = zscore_sessions(data, reference=~held_out.values)
     rows = []
     for region in regions.split(","):
         part = data[:, data["region"].values == region]
@@ -169,7 +179,6 @@ def score_truth(
     stimuli: Path = typer.Option(..., help="Folder of the stimulus set."),
     preference: Path = typer.Option(..., help="Table of `evaluation preference`."),
     out: Path = typer.Option(..., help="TSV table."),
-    method: str = typer.Option("lss", help="GLM behind the responses; its noise gain is part of the truth."),
     fdr: float = typer.Option(0.05, help="False-discovery rate."),
     section: str = typer.Option("Recovered from BIDS files", help="Section of the report."),
 ) -> None:
@@ -183,11 +192,13 @@ def score_truth(
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.evaluation.preparation import find_test_ids
     from neurovis.evaluation.truth import score_recovery
-    from neurovis.io import read_neural_data, read_stimulus_set, read_table
+    from neurovis.io import read_neural_data, read_provenance, read_stimulus_set, read_table
     from neurovis.plotting import write_report_table
 
     known, data, shown = read_truth(truth), read_neural_data(responses), read_stimulus_set(stimuli)
     counts = pd.Series(data["stimulus_id"].values).value_counts()
+    # The noise gain of the GLM behind the betas is part of the truth.
+    method = read_provenance(responses)["config"]["method"]
     signal_sd = known.select(counts.index.tolist()).std(axis=0)
     noise_sd = compute_beta_noise_sd(known.parameters, known.subject, method=method, signal_sd=signal_sd)
     table = score_recovery(
@@ -205,7 +216,9 @@ def score_truth(
         out,
         title=f"Against the truth, subject {subject}",
         caption="From BOLD files through a GLM that knows the haemodynamic response which made them. "
-        "Targets (low to high) are those of the fast path; a subject with fewer trials need not reach them.",
+        "Targets (low to high) are those of the fast path; a subject with fewer trials need not reach them. "
+        "Benjamini-Hochberg controls the silent share among discoveries; where most vertices respond, about "
+        "4 % of the silent ones pass, more or less by sampling.",
         section=section,
         provenance=make_provenance(
             "evaluation truth", {"method": method, "fdr": fdr}, {"responses": responses}

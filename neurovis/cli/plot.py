@@ -97,8 +97,8 @@ def plot_encoding(
             axes,
             out / f"sub-{subject}_ceiling.png",
             title=f"Scores against ceilings, subject {subject}",
-            caption="Each neuroid by the feature space that predicts it best. The choice favours the score "
-            "slightly; tables report every feature space.",
+            caption="Each neuroid by the feature space that predicts it best. Choosing the best lifts "
+            "unpredictable neuroids (by about 0.1 for 60 stimuli); the tables report every feature space.",
             section=section,
             order=2,
         )

@@ -58,8 +58,6 @@ def build(
     config: Path | None = typer.Option(None, help="Configuration to show."),
 ) -> None:
     """Gather every figure and table into one page; unfinished branches are listed with their reason."""
-    import importlib.metadata
-
     import yaml
 
     from neurovis.core import check_option
@@ -76,7 +74,7 @@ def build(
         "brainscore-vision",
         "snakemake",
     )
-    versions = {name: _find_version(name, importlib.metadata) for name in packages}
+    versions = {name: _find_version(name) for name in packages}
     details = {"Versions": versions}
     if config is not None:
         details["Configuration"] = yaml.safe_load(config.read_text())
@@ -95,10 +93,12 @@ def build(
     typer.echo(f"report in {out}")
 
 
-def _find_version(package: str, metadata: object) -> str:
+def _find_version(package: str) -> str:
+    import importlib.metadata
+
     try:
-        return metadata.version(package)  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001 (any failure to find it means that it is not installed)
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return "not installed"
 
 

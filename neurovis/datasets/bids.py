@@ -103,7 +103,7 @@ def load_bids(
     root = find_data_root(root)
     glm = glm or TrialGlm()
     choices = {"task": task, "session": session, "run": run, "space": space, "derivatives": derivatives}
-    runs = find_functional_runs(root, subject=subject, **choices, **entities)  # type: ignore[arg-type]
+    runs = find_functional_runs(root, subject=subject, **choices, **entities)  # type: ignore[arg-type]  # a union
     derivative = find_derivative(root, derivatives)
     selections = select_neuroids(runs[0], derivative=derivative, regions=regions, include=include, mask=mask)
     betas, tables, steps = [], [], set()
@@ -224,7 +224,7 @@ def _resolve_t_r(run: FunctionalRun, header: float | None, given: float | None) 
             "pass t_r=... in seconds."
         )
     if sidecar is None:
-        return float(header)  # type: ignore[arg-type]
+        return float(header)  # type: ignore[arg-type]  # not None here
     if header is not None and abs(header - sidecar) > _T_R_TOLERANCE * sidecar:
         raise ValueError(
             f"RepetitionTime of the side-car must agree with the header, got {sidecar:g} s and {header:g} s; "

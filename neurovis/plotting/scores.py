@@ -87,7 +87,7 @@ def plot_scores_by_region(
         inside = values[member]
         if len(inside) > 4 and np.ptp(inside) > 0:
             parts = ax.violinplot(inside, positions=[place], widths=0.8, showextrema=False)
-            for body in parts["bodies"]:  # type: ignore[attr-defined]
+            for body in parts["bodies"]:  # type: ignore[attr-defined]  # stubs: a list
                 body.set(facecolor=ACCENT, alpha=0.22, edgecolor="none")
         shown = inside if len(inside) <= _MAX_POINTS else rng.choice(inside, _MAX_POINTS, replace=False)
         jitter = rng.uniform(-0.13, 0.13, len(shown))

@@ -107,7 +107,7 @@ def plot_surface_map(
         low = -high
     norm = Normalize(float(low) if vmin is None else vmin, float(high) if vmax is None else vmax)
     if norm.vmin == norm.vmax:
-        norm = Normalize(norm.vmin - 0.5, norm.vmax + 0.5)  # type: ignore[operator]
+        norm = Normalize(norm.vmin - 0.5, norm.vmax + 0.5)  # type: ignore[operator]  # both are set
     colours = colormaps[cmap](norm(np.nan_to_num(full)))[:, :3]
     ax = _draw(colours, np.isfinite(full), _spread_names(regions, vertices, len(given)), views, ax, below=0.7)
     beyond = (seen.min() < norm.vmin, seen.max() > norm.vmax)

@@ -97,7 +97,7 @@ def make_plaid(
         ``speed / cos(half the angle between the components)`` (Adelson and Movshon 1982).
     """
     first, second = (
-        make_grating(direction_deg=direction, contrast=contrast, **grating)  # type: ignore[arg-type]
+        make_grating(direction_deg=direction, contrast=contrast, **grating)  # type: ignore[arg-type]  # checked there
         for direction in directions_deg
     )
     return 0.5 * (first + second)

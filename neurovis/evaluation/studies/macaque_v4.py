@@ -131,7 +131,7 @@ def _analyse_repeats(
     """Reliability and noise-corrected prediction of session 210325, out of fold."""
     stimuli, trials = load_macaque_v4(subject="210325", root=root, cache=cache)
     reliability = compute_split_half(trials.values, trials["stimulus_id"].values, seed=seed)
-    # Spearman-Brown backwards: the correlation of two halves that was stepped up to all repeats.
+    # Spearman-Brown backwards from all repeats: the correlation of two halves of exactly half of them each.
     halves = reliability / (2 - reliability)
     averaged = average_repeats(trials)
     features = extract(stimuli.subset(averaged["stimulus_id"].values.tolist()))
