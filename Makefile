@@ -30,7 +30,7 @@ real: $(READY)  ## the same rules on the real data under NEUROVIS_SHARED: result
 	@echo "Report: $(CURDIR)/results/report_real.html"
 
 test: $(READY)  ## the default test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(READY)  ## formatting, lint rules, types, workflow style
 	$(BIN)/ruff format --check .
