@@ -62,7 +62,7 @@ rule run_study:
     params:
         code=compute_fingerprint("evaluation.studies"),
         root=lambda wildcards: find_real_root(config),
-        n_permutations=config["encoding"]["n_permutations"],
+        n_permutations=config["real"]["n_permutations"],
         seed=config["seed"],
     shell:
         "neurovis study run --study {wildcards.study} --root {params.root} --seed {params.seed}"
