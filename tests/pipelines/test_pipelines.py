@@ -41,6 +41,13 @@ def test_main_job_is_planned_whole(tmp_path):
     assert jobs["report_simulated"] == 1
 
 
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_profiles_know_their_options(tmp_path, profile):
+    folder = str(ROOT / "pipelines" / "profiles" / profile)
+    jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--profile", folder, "make_world"))
+    assert jobs["make_world"] == 1
+
+
 def test_real_job_takes_what_is_there(tmp_path):
     card = yaml.safe_load((ROOT / "data" / "digit69.yaml").read_text())
     (tmp_path / "published" / card["folder"]).mkdir(parents=True)
