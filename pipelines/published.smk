@@ -69,5 +69,31 @@ rule run_study:
         " --n-permutations {params.n_permutations} --out $(dirname {output.table}) > {log} 2>&1"
 
 
+rule summarise_studies:
+    input:
+        tables=lambda wildcards: expand(
+            "results/real/{study}/study/table.tsv",
+            study=find_available(config, config["real"]["studies"]),
+        ),
+    output:
+        table="results/real/summary/studies.tsv",
+    log:
+        "logs/real/summarise_studies.log",
+    benchmark:
+        "logs/benchmarks/summarise_studies/all.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tables=lambda wildcards, input: " ".join(
+            f"--table {path}" for path in input.tables
+        ),
+    shell:
+        "neurovis study summarise {params.tables} --out {output.table} > {log} 2>&1"
+
+
 ruleorder: make_world > gather_stimuli
 ruleorder: fit_glm > load_responses

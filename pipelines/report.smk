@@ -51,10 +51,7 @@ rule report_simulated:
 rule report_real:
     input:
         config=CONFIG_USED,
-        studies=lambda wildcards: expand(
-            "results/real/{study}/study/table.tsv",
-            study=find_available(config, config["real"]["studies"]),
-        ),
+        summary="results/real/summary/studies.tsv",
         datasets=lambda wildcards: [
             target
             for dataset in published()

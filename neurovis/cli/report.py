@@ -39,7 +39,7 @@ _TEXTS = {
             "The rules of the embedded default on recorded data, and for each data set the analysis that "
             "answers its own question, with split, chance level, permutation null and interval."
         ),
-        (),
+        ("All studies",),
         (
             ("One study alone:", "neurovis study run --study haxby2001 --out results/mine"),
             ("Your own BIDS data set:", "neurovis fmri glm --bids DIR --subject 01 --out betas.nc"),

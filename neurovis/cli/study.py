@@ -68,3 +68,39 @@ def run_study(
     )
     typer.echo(result.table[["subject", "region", "quantity", "value", "null_95", "p_value"]].to_string())
     typer.echo(f"written to {out}")
+
+
+@app.command("summarise")
+def summarise(
+    table: list[Path] = typer.Option(..., help="Tables of `study run`; repeatable."),
+    out: Path = typer.Option(..., help="TSV table."),
+) -> None:
+    """Put the numbers that have a null or a published counterpart side by side, over all studies."""
+    import pandas as pd
+
+    from neurovis.datasets.cards import read_card
+    from neurovis.io import read_table
+    from neurovis.plotting import write_report_table
+
+    parts = []
+    for path in table:
+        study = path.parents[1].name
+        rows = read_table(
+            path, required=("quantity", "value", "p_value", "reference"), dtype={"subject": str}
+        )
+        judged = rows[rows["p_value"].notna() | rows["reference"].notna()]
+        parts.append(judged.assign(study=study).drop(columns=["note"]))
+    joined = pd.concat(parts, ignore_index=True)
+    joined.insert(0, "study", joined.pop("study"))
+    joined["split"] = joined.pop("split")
+    cited = "; ".join(read_card(name).citation for name in joined["study"].unique())
+    write_report_table(
+        joined,
+        out,
+        title="Published data: measured values, intervals and nulls",
+        caption="Value with its 95 % interval, chance level, 95th percentile of the permutation null and "
+        "one-sided p; reference is the number published with the data; split says what was held out. "
+        f"{cited}.",
+        section="All studies",
+    )
+    typer.echo(f"{len(joined)} numbers of {len(table)} studies in {out}")

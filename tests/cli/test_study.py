@@ -26,6 +26,21 @@ def test_a_study_is_run_and_written(tmp_path):
     assert records["summary.figure.json"]["order"] < records["confusion-1.figure.json"]["order"]
 
 
+def test_studies_are_put_side_by_side(tmp_path):
+    root, runner = make_vtc_fivecat(tmp_path / "data"), CliRunner()
+    out = tmp_path / "vtc_fivecat" / "study"
+    arguments = ["--study", "vtc_fivecat", "--root", str(root), "--n-permutations", "3"]
+    runner.invoke(app, ["study", "run", *arguments, "--out", str(out)], catch_exceptions=False)
+    summary = tmp_path / "summary.tsv"
+    command = ["study", "summarise", "--table", str(out / "table.tsv"), "--out", str(summary)]
+    assert runner.invoke(app, command, catch_exceptions=False).exit_code == 0
+    table = pd.read_csv(summary, sep="\t")
+    assert table["study"].eq("vtc_fivecat").all()
+    assert table["p_value"].notna().all()
+    assert table.columns[-1] == "split"
+    assert "Bugatus" in json.loads(summary.with_suffix(".table.json").read_text())["caption"]
+
+
 def test_every_card_has_a_study():
     from neurovis import catalog
 
