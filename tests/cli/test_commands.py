@@ -1,10 +1,11 @@
 """The command line end to end on a miniature: each command is the step that a pipeline rule runs."""
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from neurovis import cli
-from neurovis.io import read_features, read_neural_data, read_table
+from neurovis.io import read_features, read_neural_data, read_table, write_table
 
 RUNNER = CliRunner()
 
@@ -94,6 +95,30 @@ def test_figures_and_report_are_written(fitted):
     page = (out / "report.html").read_text()
     assert "Feature spaces by region, subject 01" in page
     assert "RSA, every region and feature space" in page
+
+
+def test_seeds_are_summarised_as_checks(tmp_path):
+    row = {
+        "quantity": "share of ceiling",
+        "region": "V1",
+        "features": "gabor",
+        "low": 0.9,
+        "high": float("inf"),
+    }
+    free = {"quantity": "ceiling correlation", "region": "all", "features": "", "passed": ""}
+    for seed, value in enumerate((0.92, 0.96)):
+        table = pd.DataFrame(
+            [{**row, "value": value, "passed": "yes", "n": 9}, {**free, "value": value, "n": 9}]
+        )
+        write_table(table, tmp_path / f"{seed}.tsv")
+    tables = [f"--recovery={tmp_path / f'{seed}.tsv'}" for seed in range(2)]
+    call("evaluation", "summarise-recovery", *tables, "--out", tmp_path / "out")
+    checks = read_table(tmp_path / "out" / "checks.tsv")
+    assert checks["quantity"].tolist() == ["share of ceiling V1 gabor"]
+    assert checks["target"].tolist() == [">= 0.9"]
+    assert checks["mean"].tolist() == pytest.approx([0.94])
+    # Student's t with one degree of freedom: 12.706 standard errors of 0.02 to each side.
+    assert checks["upper"].tolist() == pytest.approx([0.94 + 12.706 * 0.02], rel=1e-3)
 
 
 def test_bad_input_ends_with_one_line(monkeypatch, capsys, tmp_path):
