@@ -21,11 +21,16 @@ $(READY): uv.lock pyproject.toml
 	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --all-extras --inexact --quiet
 	@touch $(READY)
 
+# A run that was killed leaves its lock behind; what it finished is kept and the rest goes on.
+UNLOCK = test -z "$$(ls .snakemake/locks 2>/dev/null)" || $(BIN)/snakemake --unlock --quiet all
+
 demo: $(READY)  ## simulate, analyse and report: results/report.html, about five minutes on two cores
+	@$(UNLOCK)
 	$(BIN)/snakemake --profile pipelines/profiles/local --cores $(CORES)
 	@echo "Report: $(CURDIR)/results/report.html"
 
 real: $(READY)  ## the same rules on the real data under NEUROVIS_SHARED: results/report_real.html
+	@$(UNLOCK)
 	$(BIN)/snakemake real --profile pipelines/profiles/local --cores $(CORES)
 	@echo "Report: $(CURDIR)/results/report_real.html"
 
