@@ -50,6 +50,7 @@ def plot_encoding(
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.io import read_table
     from neurovis.plotting import (
+        PALETTE,
         plot_feature_comparison,
         plot_score_against_ceiling,
         plot_surface_categories,
@@ -130,7 +131,10 @@ def plot_encoding(
         order=3,
     )
     axes = plot_surface_categories(
-        np.where(passing, np.array(names)[best], ""), vertices=vertices, regions=regions
+        np.where(passing, np.array(names)[best], ""),
+        vertices=vertices,
+        regions=regions,
+        colours=dict(zip(names, PALETTE, strict=False)),
     )
     write_figure(
         axes,

@@ -49,6 +49,7 @@ _CUNEUS = (9.0, -92.0, 22.0)
 
 # Extent along the calcarine axis and across it, on the sphere [mm].
 _CALCARINE_LENGTH = 58.0
+_FAR_MM = 1e6
 _BAND_WIDTH = {"V1": 32.0, "V2": 13.0, "V3": 12.0}
 _HV4_LENGTH, _HV4_WIDTH, _HV4_START = 30.0, 17.0, -10.0
 
@@ -193,7 +194,10 @@ def _project(points: NDArray, origin: NDArray, axis: NDArray) -> tuple[NDArray, 
     distance = 100.0 * np.arccos(np.clip(points @ origin, -1.0, 1.0))
     tangent = points - (points @ origin)[:, None] * origin
     length = np.maximum(np.linalg.norm(tangent, axis=1), 1e-12)
-    return distance * (tangent @ forward) / length, distance * (tangent @ side) / length
+    along, across = distance * (tangent @ forward) / length, distance * (tangent @ side) / length
+    # Opposite the origin every direction leads back to it: the far half of the sphere is simply far away.
+    along[points @ origin < 0] = _FAR_MM
+    return along, across
 
 
 def _make_early_areas(hemisphere: str, rng: np.random.Generator) -> pd.DataFrame:

@@ -28,6 +28,13 @@ def test_every_region_is_in_both_hemispheres_and_no_vertex_has_two(table):
     assert (table["vertex"][~left] >= N_VERTICES_PER_HEMISPHERE).all()
 
 
+@pytest.mark.parametrize("subject", ["01", "02", "03"])
+def test_no_vertex_strays_from_the_back_of_the_brain(subject):
+    _, pial = load_surface()
+    y_mm = np.concatenate([pial["left"], pial["right"]])[make_anatomy(subject, seed=0)["vertex"], 1]
+    assert y_mm.max() < -10
+
+
 def test_lateralisation(table):
     counts = table.groupby(["region", "hemisphere"]).size().unstack()
     assert counts.loc["VWFA", "left"] > 1.5 * counts.loc["VWFA", "right"]
