@@ -114,3 +114,110 @@ def make_feature_array(
         },
         attrs={"features": name, "layer": layer},
     )
+
+
+def concatenate_features(parts: Mapping[str, xr.DataArray], coord: str) -> xr.DataArray:
+    """Feature arrays of the same rows side by side, with a coordinate that tells their columns apart.
+
+    Parameters
+    ----------
+    parts : mapping of str to xarray.DataArray
+        Name -> array of dims ("stimulus" | "time", "feature"); all with the same rows in the same order.
+    coord : str
+        Name of the coordinate along ``"feature"`` that holds the names.
+
+    Returns
+    -------
+    xarray.DataArray
+        A coordinate of the features that a part lacks is -1 there for whole numbers, ``""`` for text and
+        NaN for others; an attribute is kept if all parts have it alike.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, rows differ, or a coordinate is text in one part and numbers in another.
+    """
+    if not parts:
+        raise ValueError(f"at least one {coord} must be given, got none; pass what an extractor returned.")
+    arrays = list(parts.values())
+    first = arrays[0]
+    for name, array in parts.items():
+        sizes = [f"{a.sizes[a.dims[0]]} along {a.dims[0]!r}" for a in (array, first)]
+        if array.dims != first.dims or len(array) != len(first):
+            raise ValueError(
+                f"all {coord}s must have the same rows, got {sizes[0]} in {name!r} and {sizes[1]} in "
+                f"{next(iter(parts))!r}; extract them from the same stimuli."
+            )
+        if not np.array_equal(array["stimulus_id"].values, first["stimulus_id"].values):
+            raise ValueError(
+                f"all {coord}s must hold the same stimuli in one order, got others in {name!r} than in "
+                f"{next(iter(parts))!r}; select by stimulus_id first."
+            )
+    keys = dict.fromkeys(
+        str(key) for array in arrays for key, c in array.coords.items() if c.dims == ("feature",)
+    )
+    coords = {key: _join_coord(key, arrays) for key in keys if key != coord}
+    coords[coord] = np.repeat(np.array(list(parts), dtype=str), [array.shape[1] for array in arrays])
+    rows = {key: c for key, c in first.coords.items() if c.dims == first.dims[:1]}
+    attrs = {
+        key: value
+        for key, value in first.attrs.items()
+        if all(key in array.attrs and np.array_equal(array.attrs[key], value) for array in arrays)
+    }
+    return xr.DataArray(
+        np.concatenate([array.values for array in arrays], axis=1),
+        dims=first.dims,
+        coords={**rows, **{key: ("feature", entries) for key, entries in coords.items()}},
+        attrs=attrs,
+    )
+
+
+def join_spaces(spaces: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """Feature spaces side by side, with the coordinate ``space`` along ``"feature"``.
+
+    Parameters
+    ----------
+    spaces : mapping of str to xarray.DataArray
+        Name -> features of the same stimuli in the same order, dims ("stimulus" | "time", "feature"); one
+        layer or several joined. A space of one layer gets its name as the coordinate ``layer``.
+
+    Returns
+    -------
+    xarray.DataArray
+        Columns of the first space first; what a space lacks is filled as in :func:`concatenate_features`.
+        The attribute ``features`` lists the names.
+
+    Raises
+    ------
+    ValueError
+        If there is no space, rows differ, or a coordinate is text in one space and numbers in another.
+    """
+    layered = {
+        name: array
+        if "layer" in array.coords or "layer" not in array.attrs
+        else array.assign_coords(layer=("feature", np.repeat(str(array.attrs["layer"]), array.shape[1])))
+        for name, array in spaces.items()
+    }
+    joined = concatenate_features(layered, "space")
+    joined.attrs.pop("layer", None)
+    return joined.assign_attrs(features=", ".join(spaces))
+
+
+def _join_coord(key: str, arrays: Sequence[xr.DataArray]) -> NDArray:
+    """One coordinate of all arrays' features; see :func:`concatenate_features` for what fills gaps."""
+    found = [array.coords[key].values if key in array.coords else None for array in arrays]
+    kinds = {"U" if entries.dtype.kind in "UO" else "n" for entries in found if entries is not None}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"coordinate {key!r} must be text or numbers in all arrays, got both; rename it in one of them."
+        )
+    dtype = np.result_type(
+        *(np.asarray(e, dtype=str if kinds == {"U"} else None) for e in found if e is not None)
+    )
+    blank = "" if dtype.kind == "U" else -1 if dtype.kind in "iu" else np.nan
+    return np.concatenate(
+        [
+            np.full(array.shape[1], blank, dtype=dtype) if entries is None else entries.astype(dtype)
+            for array, entries in zip(arrays, found, strict=True)
+        ]
+    )

@@ -24,7 +24,7 @@ from neurovis.core import (
     compute_file_hash,
     find_cache_root,
 )
-from neurovis.features.arrays import make_feature_array
+from neurovis.features.arrays import concatenate_features, make_feature_array
 from neurovis.io import atomic_path, read_json, write_json
 from neurovis.io.arrays import read_npz
 from neurovis.workflow import compute_fingerprint
@@ -135,30 +135,17 @@ def join_layers(features: Mapping[str, xr.DataArray]) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray of dims ("stimulus", "feature")
-        Coordinates that not all layers have are left out.
+        Coordinates that a layer lacks are filled as in
+        :func:`neurovis.features.arrays.concatenate_features`.
 
     Raises
     ------
     ValueError
         If there is no layer.
     """
-    if not features:
-        raise ValueError("features must hold at least one layer, got none; pass what an extractor returned.")
-    shared = set.intersection(
-        *({str(k) for k, c in a.coords.items() if c.dims == ("feature",)} for a in features.values())
-    )
-    first = next(iter(features.values()))
-    coords = {k: np.concatenate([a.coords[k].values for a in features.values()]) for k in sorted(shared)}
-    coords["layer"] = np.repeat(np.array(list(features), dtype=str), [a.shape[1] for a in features.values()])
-    return xr.DataArray(
-        np.concatenate([array.values for array in features.values()], axis=1),
-        dims=first.dims,
-        coords={
-            "stimulus_id": first["stimulus_id"],
-            **{key: ("feature", entries) for key, entries in coords.items()},
-        },
-        attrs={"features": first.attrs.get("features", "")},
-    )
+    joined = concatenate_features(features, "layer")
+    joined.attrs.pop("layer", None)
+    return joined
 
 
 def _stem(layer: str) -> str:

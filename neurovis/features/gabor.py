@@ -66,7 +66,7 @@ class GaborPyramid:
     Notes
     -----
     Layers are ``"energy"`` (coordinates ``spatial_frequency_cpd``, ``orientation_deg``, ``x_dva`` right
-    positive and ``y_dva`` up positive) and ``"colour"`` (``channel``, ``x_dva``, ``y_dva``). Orientation is
+    positive and ``y_dva`` up positive) and ``"colour"`` (``colour``, ``x_dva``, ``y_dva``). Orientation is
     that of the bars: 0 is horizontal, counter-clockwise. The surround of an image is mid-grey.
     """
 
@@ -289,8 +289,8 @@ def _make_coords(pyramid: GaborPyramid, layer: str, size_dva: tuple[float, float
     """What each feature is, in the order of the features."""
     if layer == "colour":
         y, x = (_find_places(pyramid.n_colour, side) for side in size_dva)
-        channel, down, across = np.meshgrid(COLOUR_CHANNELS, -y, x, indexing="ij")
-        return {"channel": channel.ravel(), "x_dva": across.ravel(), "y_dva": down.ravel()}
+        colour, down, across = np.meshgrid(COLOUR_CHANNELS, -y, x, indexing="ij")
+        return {"colour": colour.ravel(), "x_dva": across.ravel(), "y_dva": down.ravel()}
     columns: dict[str, list[NDArray]] = {
         key: [] for key in ("spatial_frequency_cpd", "orientation_deg", "x_dva", "y_dva")
     }

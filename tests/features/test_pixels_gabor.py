@@ -84,8 +84,8 @@ def test_uniform_light_has_no_energy_and_colours_are_told(make_stimuli):
     )
     fine = inner & (features["energy"]["spatial_frequency_cpd"].values > 1)
     assert np.abs(features["energy"].values[:, fine]).max() < 0.05
-    means = features["colour"].groupby("channel").mean("feature")
-    red_green, blue_yellow = means.sel(channel="red-green").values, means.sel(channel="blue-yellow").values
+    means = features["colour"].groupby("colour").mean("feature")
+    red_green, blue_yellow = means.sel(colour="red-green").values, means.sel(colour="blue-yellow").values
     assert abs(red_green[0]) < 0.01
     assert red_green.argmax() == 1
     assert blue_yellow.argmax() == 2
