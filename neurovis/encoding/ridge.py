@@ -6,7 +6,7 @@ The mathematics is in :mod:`neurovis.encoding.ridge_solvers`; this class checks,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,8 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     in every fold and in the final fit. A constant feature gets weight 0; a constant neuroid is predicted by
     its value.
     """
+
+    _FITTED: ClassVar[tuple[str, ...]] = ("coef_", "intercept_", "alpha_")
 
     def __init__(
         self,
