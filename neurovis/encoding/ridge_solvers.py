@@ -142,7 +142,8 @@ def solve_ridge(
     features, responses = _check_rows(X, Y)
     n_features, n_neuroids = features.shape[1], responses.shape[1]
     alphas = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), n_neuroids))
-    xp, Xc, Yc, x_mean, y_mean = _prepare(features, responses, fit_intercept, device)
+    xp, Xc, x_mean = _prepare(features, fit_intercept, device)
+    _, Yc, y_mean = _prepare(responses.astype(x_mean.dtype, copy=False), fit_intercept, device)
     dual = _choose_dual(method, *features.shape)
     w, U = _decompose(xp, _compute_gram(xp, Xc if dual else Xc.T), Xc.dtype)
     penalty = _like(xp, alphas, Xc)
@@ -183,7 +184,8 @@ def compute_cv_error(
     features, responses = _check_rows(X, Y)
     penalties = _check_alphas("alphas", alphas)
     _check_folds(folds, len(features))
-    xp, Xc, Yc, *_ = _prepare(features, responses, fit_intercept, device)
+    xp, Xc, x_mean = _prepare(features, fit_intercept, device)
+    _, Yc, _ = _prepare(responses.astype(x_mean.dtype, copy=False), fit_intercept, device)
     dual = _choose_dual(method, max(len(train) for train, _ in folds), features.shape[1])
     gram = _compute_gram(xp, Xc if dual else Xc.T)
     cross = None if dual else Xc.T @ Yc
@@ -195,6 +197,87 @@ def compute_cv_error(
             split = _split_primal(xp, Xc, Yc, gram, cross, train, test, fit_intercept)
         error += _compute_fold_error(xp, split, penalties)
     return error / sum(len(test) for _, test in folds)
+
+
+def compute_kernel_cv_error(
+    gram: ArrayLike,
+    Y: ArrayLike,
+    *,
+    alphas: ArrayLike,
+    folds: Folds,
+    fit_intercept: bool = True,
+    device: str = "cpu",
+) -> NDArray[np.float64]:
+    """As :func:`compute_cv_error`, from the inner products of the rows in place of the features.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n)
+        Inner products ``X @ X.T``, symmetric, or a positive sum of those of several feature spaces. It need
+        not be centred.
+    Y, alphas, folds, fit_intercept, device
+        As :func:`solve_ridge_cv`. Y decides the dtype; the Gram matrix is decomposed in float64.
+
+    Returns
+    -------
+    array of shape (n_alphas, n_neuroids)
+
+    Raises
+    ------
+    ValueError
+        As :func:`solve_ridge_cv`, or if ``gram`` is not square with a row per row of Y.
+    """
+    kernel, responses = _check_kernel(gram, Y)
+    penalties = _check_alphas("alphas", alphas)
+    _check_folds(folds, len(kernel))
+    xp, Yc, _ = _prepare(responses, fit_intercept, device)
+    kernel = _like(xp, kernel, Yc, np.float64)
+    error = np.zeros((len(penalties), responses.shape[1]))
+    for train, test in folds:
+        split = _split_dual(xp, Yc, kernel, train, test, fit_intercept)
+        error += _compute_fold_error(xp, split, penalties)
+    return error / sum(len(test) for _, test in folds)
+
+
+def solve_kernel_ridge(
+    gram: ArrayLike, Y: ArrayLike, *, alpha: ArrayLike, fit_intercept: bool = True, device: str = "cpu"
+) -> NDArray:
+    """Dual coefficients of ridge from the inner products of the rows.
+
+    Parameters
+    ----------
+    gram : array of shape (n, n)
+        As :func:`compute_kernel_cv_error`.
+    Y, fit_intercept, device
+        As :func:`solve_ridge_cv`.
+    alpha : float or array of shape (n_neuroids,)
+        Penalty, positive.
+
+    Returns
+    -------
+    array of shape (n, n_neuroids)
+        Weights of the training rows: the coefficients are ``X.T @ dual``. With an intercept each column sums
+        to 0, so that X need not be centred, and the intercept is ``Y.mean(0) - gram.mean(0) @ dual``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`solve_ridge`, or if ``gram`` is not square with a row per row of Y.
+    """
+    kernel, responses = _check_kernel(gram, Y)
+    n_neuroids = responses.shape[1]
+    alphas = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), n_neuroids))
+    xp, Yc, y_mean = _prepare(responses, fit_intercept, device)
+    kernel = _like(xp, kernel, Yc, np.float64)
+    if fit_intercept:
+        column = kernel.mean(0)
+        kernel = kernel - column[:, None] - column + column.mean()
+    w, U = _decompose(xp, kernel, Yc.dtype)
+    penalty = _like(xp, alphas, Yc)
+    dual = np.empty(responses.shape, dtype=y_mean.dtype)
+    for block in _make_blocks(n_neuroids, 3 * len(kernel) * dual.itemsize):
+        dual[:, block] = _to_numpy(U @ ((U.T @ Yc[:, block]) / (w[:, None] + penalty[block])))
+    return dual
 
 
 def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
@@ -350,17 +433,17 @@ def _train_mean(xp: ModuleType, out: Any, n_train: int, centre: bool) -> Any:
     return out.sum(0, dtype=xp.float64) * (-float(centre) / n_train)
 
 
-def _prepare(X: NDArray, Y: NDArray, centre: bool, device: str) -> tuple[ModuleType, Any, Any, Any, Any]:
-    """Arrays of the chosen device, of zero mean if ``centre``, and the means as numpy arrays."""
-    dtype = np.float32 if X.dtype == np.float32 else np.float64
-    X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
-    means = [Z.mean(0, dtype=np.float64).astype(dtype) * dtype(centre) for Z in (X, Y)]
+def _prepare(Z: NDArray, centre: bool, device: str) -> tuple[ModuleType, Any, NDArray]:
+    """Array of the chosen device, of zero mean if ``centre``, and the mean as a numpy array."""
+    dtype = np.float32 if Z.dtype == np.float32 else np.float64
+    Z = Z.astype(dtype, copy=False)
+    mean = Z.mean(0, dtype=np.float64).astype(dtype) * dtype(centre)
     if centre:
-        X, Y = X - means[0], Y - means[1]
+        Z = Z - mean
     if device == "cpu":
-        return np, X, Y, *means
+        return np, Z, mean
     torch = import_optional("torch", extra="torch")
-    return torch, torch.as_tensor(X, device=device), torch.as_tensor(Y, device=device), *means
+    return torch, torch.as_tensor(Z, device=device), mean
 
 
 def _choose_dual(method: str, n_rows: int, n_features: int) -> bool:
@@ -373,12 +456,14 @@ def _make_blocks(n: int, bytes_each: float) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _like(xp: ModuleType, values: NDArray, other: Any) -> Any:
-    return (
-        values.astype(other.dtype)
-        if xp is np
-        else xp.as_tensor(values, dtype=other.dtype, device=other.device)
-    )
+def _like(xp: ModuleType, values: NDArray, other: Any, dtype: Any = None) -> Any:
+    """Values as an array of the library and device of ``other``, and of its dtype unless one is given."""
+    if xp is np:
+        return values.astype(dtype or other.dtype, copy=False)
+    if dtype is not None:
+        values, dtype = values.astype(dtype, copy=False), None
+        return xp.as_tensor(values, device=other.device)
+    return xp.as_tensor(values, dtype=other.dtype, device=other.device)
 
 
 def _empty(xp: ModuleType, shape: tuple[int, ...], other: Any) -> Any:
@@ -389,12 +474,19 @@ def _to_numpy(values: Any) -> NDArray:
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
-def _check_rows(X: ArrayLike, Y: ArrayLike) -> tuple[NDArray, NDArray]:
-    features = check_array("X", X, ndim=2, remedy="drop rows and features with missing values")
+def _check_kernel(gram: ArrayLike, Y: ArrayLike) -> tuple[NDArray, NDArray]:
+    kernel, responses = _check_rows(gram, Y, parameter="gram")
+    if kernel.shape[0] != kernel.shape[1]:
+        raise ValueError(f"gram must be square, got shape {kernel.shape}; pass X @ X.T.")
+    return kernel, responses
+
+
+def _check_rows(X: ArrayLike, Y: ArrayLike, parameter: str = "X") -> tuple[NDArray, NDArray]:
+    features = check_array(parameter, X, ndim=2, remedy="drop rows and features with missing values")
     responses = check_array("Y", Y, ndim=2, remedy="drop rows and neuroids with missing values")
     if len(features) != len(responses) or len(features) < 2:
         raise ValueError(
-            f"X and Y must have the same number of rows, at least 2, got {len(features)} and "
+            f"{parameter} and Y must have the same number of rows, at least 2, got {len(features)} and "
             f"{len(responses)}; align features and responses by stimulus_id."
         )
     return features, responses

@@ -6,7 +6,14 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
 from neurovis.encoding import ridge_solvers
-from neurovis.encoding.ridge_solvers import choose_alpha, compute_cv_error, solve_ridge, solve_ridge_cv
+from neurovis.encoding.ridge_solvers import (
+    choose_alpha,
+    compute_cv_error,
+    compute_kernel_cv_error,
+    solve_kernel_ridge,
+    solve_ridge,
+    solve_ridge_cv,
+)
 
 ALPHAS = np.logspace(-3, 5, 12)
 CASES = [  # rows, features, method
@@ -92,6 +99,23 @@ def test_a_penalty_per_neuroid(rng):
     np.testing.assert_allclose(solve_ridge(X, Y, alpha=alpha).coef, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_inner_products_serve_as_well_as_features(fit_intercept, device, rng):
+    X, Y = make_problem(rng, 40, 60)
+    options = {"fit_intercept": fit_intercept, "device": device}
+    folds = list(KFold(4).split(X))
+    error = compute_kernel_cv_error(X @ X.T, Y, alphas=ALPHAS, folds=folds, **options)
+    np.testing.assert_allclose(error, loop_over_penalties(X, Y, folds, fit_intercept), rtol=1e-6)
+    alpha = np.logspace(-2, 3, 5)
+    dual = solve_kernel_ridge(X @ X.T, Y, alpha=alpha, **options)
+    expected = solve_ridge(X, Y, alpha=alpha, **options)
+    np.testing.assert_allclose(X.T @ dual, expected.coef, atol=1e-8)
+    if fit_intercept:
+        intercept = Y.mean(0) - (X @ X.T).mean(0) @ dual
+        np.testing.assert_allclose(intercept, expected.intercept, rtol=1e-5)
+
+
 def test_held_out_rows_do_not_enter_their_own_error(rng):
     X, Y = make_problem(rng, 40, 60)
     fold = [(np.arange(30), np.arange(30, 40))]
@@ -148,5 +172,9 @@ def test_bad_input(rng):
             solve_ridge_cv(X, Y, **(good | change))
     with pytest.raises(ValueError, match="same number of rows, at least 2, got 20 and 19"):
         solve_ridge_cv(X, Y[1:], **good)
+    with pytest.raises(ValueError, match="gram must be square, got shape"):
+        solve_kernel_ridge(X, Y, alpha=1.0)
+    with pytest.raises(ValueError, match="gram and Y must have the same number of rows"):
+        compute_kernel_cv_error(X @ X.T, Y[1:], **good)
     with pytest.raises(ValueError, match="Y must be finite, got 1 NaN"):
         solve_ridge_cv(X, np.where(Y[0, 0] == Y, np.nan, Y), **good)
