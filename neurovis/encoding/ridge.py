@@ -116,7 +116,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"X must have at least 2 rows to fit a ridge, got {n} sample; add rows.")
         single = measured.ndim == 1
         responses = measured[:, None] if single else measured
-        scale = _compute_scale(features) if self.standardise else np.ones(n_features, dtype=features.dtype)
+        scale = compute_scale(features) if self.standardise else np.ones(n_features, dtype=features.dtype)
         scaled = features / scale if self.standardise else features
         alphas = np.atleast_1d(
             DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
@@ -129,7 +129,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if len(alphas) == 1:
             solution = solve_ridge(scaled, responses, alpha=alphas[0], **options)
         else:
-            folds = _make_folds(self.cv, features, groups)
+            folds = make_folds(self.cv, features, groups)
             solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
         coef = solution.coef / scale[:, None]
         self.coef_ = coef[:, 0] if single else coef
@@ -183,13 +183,34 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return r2(truth, prediction)
 
 
-def _compute_scale(X: NDArray) -> NDArray:
+def compute_scale(X: NDArray) -> NDArray:
+    """Standard deviation of each feature in the dtype of ``X``; 1 where it is constant up to rounding."""
     sd = X.std(axis=0, dtype=np.float64)
     constant = sd <= 10 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
     return np.where(constant, 1.0, sd).astype(X.dtype)
 
 
-def _make_folds(cv: Any, X: NDArray, groups: ArrayLike | None) -> Folds:
+def make_folds(cv: Any, X: NDArray, groups: ArrayLike | None) -> Folds:
+    """Inner folds as pairs of rows, for the parameter ``cv`` and the ``groups`` of :class:`Ridge`.
+
+    Parameters
+    ----------
+    cv : int, splitter or iterable of (train rows, test rows)
+        A number means contiguous folds, or grouped ones when there are groups.
+    X : array of shape (n, n_features)
+        Features of the training rows.
+    groups : array of shape (n,), optional
+        Rows of one group stay together.
+
+    Returns
+    -------
+    list of (train rows, test rows)
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows or groups for the folds.
+    """
     if isinstance(cv, int) and not isinstance(cv, bool):
         n_units = len(X) if groups is None else len(np.unique(np.asarray(groups)))
         if not 2 <= cv <= n_units:
