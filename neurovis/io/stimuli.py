@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,12 +96,9 @@ def gather_stimulus_sets(
         for stimulus_id, row in stimuli.table.iterrows():
             if stimulus_id in rows:
                 continue
-            source = stimuli.path(str(stimulus_id))
-            target = Path("files") / str(number) / source.name
-            (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / target)
+            target = stimuli.export(str(stimulus_id), folder / "files" / str(number))
             entries = {str(column): entry for column, entry in row.items()}
-            rows[str(stimulus_id)] = entries | {"path": target.as_posix()}
+            rows[str(stimulus_id)] = entries | {"path": target.relative_to(folder).as_posix()}
     (size_dva, fps), *_ = shapes
     table = pd.DataFrame.from_dict(rows, orient="index")
     gathered = StimulusSet(name, table, folder, size_dva, fps)

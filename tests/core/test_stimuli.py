@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,3 +77,63 @@ def test_grid_is_centred_and_y_points_up():
 def test_pixels_that_are_not_square_are_refused():
     with pytest.raises(ValueError, match="square pixels"):
         compute_px_per_dva((64, 64), (8.0, 6.0))
+
+
+@pytest.fixture
+def brick(tmp_path, rng):
+    """Six images in an HDF5 array, of which the set holds rows 4 and 1."""
+    pixels = rng.integers(0, 255, (6, 5, 7, 3), dtype="u1")
+    with h5py.File(tmp_path / "brick.hdf5", "w") as file:
+        file["imgBrick"] = pixels
+        file["grey"] = pixels[..., 0]
+        file["float"] = pixels.astype("f4")
+    table = pd.DataFrame({"path": ["brick.hdf5#imgBrick/4", "brick.hdf5#imgBrick/1"]}, index=["a", "b"])
+    return StimulusSet("brick", table, tmp_path, (5.0, 7.0)), pixels
+
+
+def test_rows_of_a_brick_are_images(brick, tmp_path):
+    stimulus_set, pixels = brick
+    np.testing.assert_array_equal(stimulus_set.load("a"), pixels[4])
+    np.testing.assert_array_equal(stimulus_set.subset(["b"]).load("b"), pixels[1])
+    written = stimulus_set.export("a", tmp_path / "out")
+    assert written == tmp_path / "out" / "a.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), pixels[4])
+    with pytest.raises(ValueError, match=r"'a'.*imgBrick/4.*export\(\)"):
+        stimulus_set.path("a")
+
+
+def test_hash_of_a_brick_follows_the_rows_used_only(brick):
+    stimulus_set, _ = brick
+    before = stimulus_set.compute_hash()
+    for row, same in ((0, True), (4, False)):
+        with h5py.File(stimulus_set.root / "brick.hdf5", "a") as file:
+            file["imgBrick"][row, 0, 0, 0] ^= 1
+        assert (before == stimulus_set.compute_hash()) is same
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "words"),
+    [
+        ("brick.hdf5#imgBrick/6", ValueError, "a row 6, got uint8 and 6 rows"),
+        ("brick.hdf5#float/0", ValueError, "must hold uint8 RGB"),
+        ("brick.hdf5#grey/0", ValueError, r"'grey' \(n, height, width, 3\), got \(6, 5, 7\)"),
+        ("brick.hdf5#nothing/0", ValueError, r"got the entries \['float', 'grey', 'imgBrick'\]"),
+        ("absent.hdf5#imgBrick/0", FileNotFoundError, r"absent\.hdf5"),
+        ("text.hdf5#imgBrick/0", ValueError, "not an HDF5 file"),
+    ],
+)
+def test_broken_bricks_are_refused(brick, path, error, words):
+    stimulus_set, _ = brick
+    (stimulus_set.root / "text.hdf5").write_text("no")
+    wrong = StimulusSet("wrong", pd.DataFrame({"path": [path]}, index=["a"]), stimulus_set.root, (5.0, 7.0))
+    with pytest.raises(error, match=words):
+        wrong.load("a")
+
+
+def test_a_hash_sign_in_a_file_name_is_no_brick(stimuli):
+    stimulus_set, pixels = stimuli
+    name = "b.hdf5#x/1.npy"
+    (stimulus_set.root / name).parent.mkdir()
+    np.save(stimulus_set.root / name, pixels)
+    table = pd.DataFrame({"path": [name]}, index=["a"])
+    np.testing.assert_array_equal(StimulusSet("n", table, stimulus_set.root, (6.0, 8.0)).load("a"), pixels)
