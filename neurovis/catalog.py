@@ -35,7 +35,13 @@ features = Registry(
     },
 )
 
-encoders = Registry("encoder", {"ridge": "neurovis.encoding.ridge:Ridge"})
+encoders = Registry(
+    "encoder",
+    {
+        "fwrf": "neurovis.encoding.fwrf:make_fwrf",
+        "ridge": "neurovis.encoding.ridge:Ridge",
+    },
+)
 
 metrics = Registry(
     "metric",

@@ -177,10 +177,27 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         array of shape (n_neuroids,), or float for a single response vector
             :func:`neurovis.metrics.regression.r2`.
         """
-        truth, prediction = np.asarray(y), self.predict(X)
-        if prediction.ndim == 1:
-            return float(r2(truth.reshape(-1, 1), prediction[:, None])[0])
-        return r2(truth, prediction)
+        return score_neuroids(y, self.predict(X))
+
+
+def score_neuroids(truth: ArrayLike, prediction: NDArray) -> Any:
+    """R^2 of each neuroid; a float where the prediction is a single vector.
+
+    Parameters
+    ----------
+    truth : array of shape (n, n_neuroids) or (n,)
+        Measured responses.
+    prediction : array of the same shape
+        What an encoder's ``predict`` returned.
+
+    Returns
+    -------
+    array of shape (n_neuroids,) or float
+        :func:`neurovis.metrics.regression.r2`.
+    """
+    if prediction.ndim == 1:
+        return float(r2(np.reshape(truth, (-1, 1)), prediction[:, None])[0])
+    return r2(truth, prediction)
 
 
 def compute_scale(X: NDArray) -> NDArray:

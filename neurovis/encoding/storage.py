@@ -27,6 +27,7 @@ from neurovis.io import atomic_path, write_json
 
 ENCODER_CLASSES: Mapping[str, str] = MappingProxyType(
     {
+        "FeatureWeightedRF": "neurovis.encoding.fwrf",
         "Ridge": "neurovis.encoding.ridge",
     }
 )
