@@ -1,7 +1,8 @@
 """NIfTI volumes: a 4-D run and a mask to a (scans, voxels) matrix and back, with the repetition time in s.
 
-A run is read in blocks of scans, so that no more is held than the masked matrix and one block. Trap that
-the reader knows: the fourth zoom of a header is often in milliseconds while the unit field says seconds.
+A run is read scan by scan (:mod:`neurovis.io.nifti_scans`), so that no more is held than the masked matrix
+and a few scans. Trap that the reader knows: the fourth zoom of a header is often in milliseconds while the
+unit field says seconds.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from neurovis.core import check_array, check_option, import_optional
 from neurovis.io.atomic import atomic_path
+from neurovis.io.nifti_scans import find_dtype, iterate_blocks
 
 _SECONDS_PER_UNIT = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _LONGEST_T_R = 100.0  # [s]; no scanner takes longer for one volume, so more is milliseconds
 _AFFINE_TOLERANCE = 1e-2  # [mm]
-_BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class MaskedSeries:
     Parameters
     ----------
     values : array of shape (n_scans, n_voxels)
-        Time series, float32, in the order of ``np.argwhere(mask)`` (C order).
+        Time series, float32 unless another type was asked for, in the order of ``np.argwhere(mask)``
+        (C order).
     mask : bool array of shape (x, y, z)
         Selected voxels.
     affine : array of shape (4, 4)
@@ -58,7 +60,7 @@ class MaskedSeries:
         Repetition time [s]; ``None`` if the header has none.
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64]
     t_r: float | None
@@ -125,6 +127,7 @@ def read_masked_series(
     *,
     labels: Sequence[int] | None = None,
     invalid: str = "raise",
+    dtype: DTypeLike | None = np.float32,
 ) -> MaskedSeries:
     """Read the masked voxels of a 4-D NIfTI run.
 
@@ -140,6 +143,9 @@ def read_masked_series(
     invalid : {"raise", "drop", "keep"}
         What to do with voxels that hold NaN or infinity at any scan: refuse the run, shrink the mask, or
         leave them to the caller.
+    dtype : dtype, optional
+        Type of the values; ``None`` keeps the file's own (int16 stays int16), which is float64 where the
+        header scales the numbers.
 
     Returns
     -------
@@ -150,34 +156,69 @@ def read_masked_series(
     FileNotFoundError
         If a file is missing.
     ValueError
-        If a file is empty, truncated or foreign, the image is not 4-D, the mask does not fit or selects
-        nothing, or values are not finite and ``invalid="raise"``.
+        If a file is empty, truncated or foreign, the image is not 4-D or not of real numbers, the mask does
+        not fit or selects nothing, ``dtype`` cannot hold the numbers, or values are not finite and
+        ``invalid="raise"``.
     """
     check_option("invalid", invalid, ("raise", "drop", "keep"))
-    image = open_image(path)
-    if len(image.shape) != 4:
-        raise ValueError(
-            f"{path} must be a 4-D series (x, y, z, scans), got shape {image.shape}; read single volumes "
-            "with read_volume."
+    image, selected, affine = _open_series(path, mask, labels)
+    valid = np.ones(np.count_nonzero(selected), dtype=bool)
+    kept = find_dtype(image, path, dtype)
+    with refuse_broken(path):
+        n_scans = int(image.shape[3])
+        values = next(
+            iterate_blocks(image, path, selected, dtype=kept, n_block=n_scans, finite=valid),
+            np.empty((0, valid.size), dtype=kept),
         )
-    affine = np.asarray(image.affine, dtype=np.float64)
-    selected = _select(mask, labels, image.shape[:3], affine, path)
-    values = _read_blocks(image, selected, path)
-    valid = np.isfinite(values).all(axis=0)
-    if invalid != "keep" and not valid.all():
-        ijk = np.argwhere(selected)
-        if invalid == "raise":
-            raise ValueError(
-                f"{path} must be finite inside the mask, got NaN or infinity in {int((~valid).sum())} of "
-                f"{valid.size} voxels, the first at {tuple(ijk[~valid][0].tolist())}; shrink the mask or "
-                "pass invalid='drop'."
-            )
+    if invalid == "raise":
+        _check_finite(valid, selected, path, "shrink the mask or pass invalid='drop'")
+    if invalid == "drop" and not valid.all():
         values = values[:, valid]
+        ijk = np.argwhere(selected)
         selected = selected.copy()
         selected[tuple(ijk[~valid].T)] = False
     zooms = image.header.get_zooms()
     t_r = convert_time_step(float(zooms[3]), image.header.get_xyzt_units()[1])
     return MaskedSeries(values, selected, affine, t_r)
+
+
+def iterate_masked_series(
+    path: str | Path,
+    mask: str | Path | Volume | NDArray[Any] | None = None,
+    *,
+    labels: Sequence[int] | None = None,
+    block: int = 64,
+    invalid: str = "raise",
+    dtype: DTypeLike | None = np.float32,
+) -> Iterator[NDArray[Any]]:
+    """Stream the masked voxels of a 4-D NIfTI file, for runs or sessions that need not be held whole.
+
+    Parameters
+    ----------
+    path, mask, labels, dtype
+        As in :func:`read_masked_series`.
+    block : int
+        Scans at a time, at least 1.
+    invalid : {"raise", "keep"}
+        Refuse NaN and infinity, or leave them to the caller.
+
+    Yields
+    ------
+    array of shape (<= block, n_voxels)
+        Consecutive scans, a new array each time, in the order of ``np.argwhere(mask)``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_masked_series`: what the header and the mask tell at once, damage further on and
+        values that are not finite when they are reached.
+    """
+    check_option("invalid", invalid, ("raise", "keep"), remedy="a stream cannot shrink its mask")
+    if block < 1:
+        raise ValueError(f"block must be at least 1 scan, got {block}; 64 is usually enough.")
+    image, selected, _ = _open_series(path, mask, labels)
+    kept = find_dtype(image, path, dtype)
+    return _iterate_checked(image, path, selected, kept, block, invalid)
 
 
 def write_volume(
@@ -278,6 +319,46 @@ def refuse_broken(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+def _open_series(
+    path: str | Path, mask: str | Path | Volume | NDArray[Any] | None, labels: Sequence[int] | None
+) -> tuple[Any, NDArray[np.bool_], NDArray[np.float64]]:
+    image = open_image(path)
+    if len(image.shape) != 4:
+        raise ValueError(
+            f"{path} must be a 4-D series (x, y, z, scans), got shape {image.shape}; read single volumes "
+            "with read_volume."
+        )
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return image, _select(mask, labels, image.shape[:3], affine, path), affine
+
+
+def _iterate_checked(
+    image: Any,
+    path: str | Path,
+    selected: NDArray[np.bool_],
+    dtype: np.dtype[Any],
+    n_block: int,
+    invalid: str,
+) -> Iterator[NDArray[Any]]:
+    valid = np.ones(np.count_nonzero(selected), dtype=bool)
+    with refuse_broken(path):
+        for values in iterate_blocks(image, path, selected, dtype=dtype, n_block=n_block, finite=valid):
+            if invalid == "raise":
+                _check_finite(valid, selected, path, "shrink the mask or pass invalid='keep'")
+            yield values
+
+
+def _check_finite(
+    valid: NDArray[np.bool_], selected: NDArray[np.bool_], path: str | Path, remedy: str
+) -> None:
+    if not valid.all():
+        first = tuple(np.argwhere(selected)[~valid][0].tolist())
+        raise ValueError(
+            f"{path} must be finite inside the mask, got NaN or infinity in {int((~valid).sum())} of "
+            f"{valid.size} voxels, the first at {first}; {remedy}."
+        )
+
+
 def _select(
     mask: str | Path | Volume | NDArray[Any] | None,
     labels: Sequence[int] | None,
@@ -313,16 +394,3 @@ def _select(
             f"{np.unique(grid)[:10].tolist()}."
         )
     return selected
-
-
-def _read_blocks(image: Any, selected: NDArray[np.bool_], path: str | Path) -> NDArray[np.float32]:
-    n_scans = int(image.shape[3])
-    n_voxels = int(selected.sum())
-    # Forward blocks: a compressed file can only be read from its start, and scaling makes float64.
-    n_block = max(1, _BLOCK_BYTES // (selected.size * 8))
-    values = np.empty((n_scans, n_voxels), dtype=np.float32)
-    with refuse_broken(path):
-        for start in range(0, n_scans, n_block):
-            block = np.asanyarray(image.dataobj[..., start : start + n_block])
-            values[start : start + n_block] = block[selected].T
-    return values
