@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau, rankdata
 
 from neurovis.core import check_array, check_option
+from neurovis.metrics.ranks import compute_tau_a, rank_densely, rank_rows
 from neurovis.metrics.regression import standardise_columns
+from neurovis.metrics.whitening import whiten_rdms
 
 DISTANCES = ("correlation", "cosine", "euclidean", "squared_euclidean")
-COMPARISONS = ("pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine")
+WHITENED = {"whitened_cosine": "cosine", "whitened_pearson_r": "pearson_r"}
+COMPARISONS = ("pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine", *WHITENED)
 
 
 def compute_rdm(patterns: ArrayLike, *, distance: str = "correlation") -> NDArray[np.float64]:
@@ -45,7 +47,7 @@ def compute_rdm(patterns: ArrayLike, *, distance: str = "correlation") -> NDArra
         raise ValueError(f"patterns must have at least 2 stimuli, got {len(patterns)}; add rows.")
     pairs = np.triu_indices(len(patterns), k=1)
     if distance in ("correlation", "cosine"):
-        unit = standardise_columns(patterns.T).T if distance == "correlation" else _scale_to_unit(patterns)
+        unit = standardise_columns(patterns.T).T if distance == "correlation" else scale_to_unit(patterns)
         undefined = np.flatnonzero(~unit.any(axis=1))
         if len(undefined):
             what = "constant over neuroids" if distance == "correlation" else "zero"
@@ -105,7 +107,11 @@ def compute_crossnobis(patterns: ArrayLike, *, precision: ArrayLike | None = Non
 
 
 def compare_rdms(
-    rdms_a: ArrayLike, rdms_b: ArrayLike, *, comparison: str = "spearman_r"
+    rdms_a: ArrayLike,
+    rdms_b: ArrayLike,
+    *,
+    comparison: str = "spearman_r",
+    covariance: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Similarity of every RDM of one set with every RDM of another.
 
@@ -115,19 +121,24 @@ def compare_rdms(
         Dissimilarities; finite, the same pairs in the same order in both sets.
     rdms_b : array of shape (n_b, n_pairs) or (n_pairs,)
         The other set.
-    comparison : {"pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine"}
-        ``rho_a`` is Spearman's coefficient expected under random breaking of ties (Schütt et al., eLife
-        2023); it and Kendall's tau-a do not reward models that predict ties (Nili et al. 2014).
+    comparison : str
+        ``"pearson_r"``, ``"spearman_r"``, ``"cosine"``; ``"rho_a"`` is Spearman's coefficient expected under
+        random breaking of ties (Schütt et al., eLife 2023); it and ``"kendall_tau_a"`` do not reward models
+        that predict ties (Nili et al. 2014). ``"whitened_cosine"`` and ``"whitened_pearson_r"`` allow for
+        the correlated errors of pairs that share a stimulus (:mod:`neurovis.metrics.whitening`).
+    covariance : array of shape (n_stimuli, n_stimuli), optional
+        For whitened comparisons: covariance over stimuli of the errors of the patterns.
 
     Returns
     -------
     array of shape (n_a, n_b)
-        In [-1, 1]; 0 where an RDM is constant (or zero, for cosine).
+        In [-1, 1]; 0 where an RDM is constant (or zero, for the cosines).
 
     Raises
     ------
     ValueError
-        If the comparison is unknown, pairs differ in number or are fewer than two.
+        If the comparison is unknown, pairs differ in number or are fewer than two, or a covariance comes with
+        a comparison that does not whiten.
     """
     check_option("comparison", comparison, COMPARISONS)
     a, b = check_rdms("rdms_a", rdms_a), check_rdms("rdms_b", rdms_b)
@@ -137,45 +148,65 @@ def compare_rdms(
             "compute both on the same stimuli in the same order."
         )
     if comparison == "kendall_tau_a":
-        untied_a, untied_b = ([_count_untied(rdm) for rdm in rdms] for rdms in (a, b))
-        return np.array(
-            [
-                [_kendall_tau_a(one, other, m, n) for other, n in zip(b, untied_b, strict=True)]
-                for one, m in zip(a, untied_a, strict=True)
-            ]
-        )
-    normal_a, normal_b = (normalise_rdms(rdms, comparison=comparison) for rdms in (a, b))
-    if comparison == "spearman_r":
-        normal_a, normal_b = standardise_columns(normal_a.T).T, standardise_columns(normal_b.T).T
-    product = normal_a @ normal_b.T
-    if comparison == "rho_a":
-        n = a.shape[1]
-        return (product - n * (n + 1) ** 2 / 4) * 12 / (n**3 - n)
-    return np.clip(product, -1.0, 1.0)
+        ranked_a, ranked_b = ([rank_densely(rdm) for rdm in rdms] for rdms in (a, b))
+        return np.array([[compute_tau_a(one, other) for other in ranked_b] for one in ranked_a])
+    units_a = make_units(a, comparison=comparison, covariance=covariance)
+    same = rdms_a is rdms_b
+    units_b = units_a if same else make_units(b, comparison=comparison, covariance=covariance)
+    return np.clip(units_a @ units_b.T, -1.0, 1.0)
 
 
-def normalise_rdms(rdms: ArrayLike, *, comparison: str) -> NDArray[np.float64]:
-    """RDMs in the space where the mean over subjects predicts each of them best under a comparison.
+def make_units(
+    rdms: ArrayLike, *, comparison: str, covariance: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Vectors whose inner products are the similarities of the RDMs.
 
     Parameters
     ----------
     rdms : array of shape (n, n_pairs)
         Dissimilarities.
-    comparison : {"pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine"}
-        Standardised for Pearson, of unit length for cosine, otherwise ranks.
+    comparison, covariance
+        As :func:`compare_rdms`, without ``"kendall_tau_a"``, which is no inner product of short vectors.
 
     Returns
     -------
-    array of shape (n, n_pairs)
+    array of shape (n, n_pairs), or (n, n_stimuli ** 2) for whitened comparisons
+        0 throughout for an RDM without variance (cosines: without length).
+
+    Raises
+    ------
+    ValueError
+        As :func:`compare_rdms`.
     """
-    check_option("comparison", comparison, COMPARISONS)
+    check_option("comparison", comparison, [name for name in COMPARISONS if name != "kendall_tau_a"])
     rdms = check_rdms("rdms", rdms)
+    if comparison in WHITENED:
+        if WHITENED[comparison] == "pearson_r":
+            rdms = standardise_columns(rdms.T).T
+        return scale_to_unit(whiten_rdms(rdms, covariance=covariance))
+    if covariance is not None:
+        raise ValueError(f"comparison must whiten to use a covariance, got {comparison!r}; leave it out.")
+    if comparison == "cosine":
+        return scale_to_unit(rdms)
     if comparison == "pearson_r":
         return standardise_columns(rdms.T).T
-    if comparison == "cosine":
-        return _scale_to_unit(rdms)
-    # Plain ranks, since their sums stay exact: rounding would break ties when they are ranked again.
-    return rankdata(rdms, axis=1)
+    return scale_ranks(rank_rows(rdms), comparison)
+
+
+def scale_ranks(ranks: NDArray[np.float64], comparison: str) -> NDArray[np.float64]:
+    """Ranks as vectors whose inner products are the comparison.
+
+    Parameters
+    ----------
+    ranks : array of shape (n, n_pairs)
+        From :func:`neurovis.metrics.ranks.rank_rows`.
+    comparison : {"spearman_r", "rho_a"}
+        Which one.
+    """
+    if comparison == "spearman_r":
+        return standardise_columns(ranks.T).T
+    n = ranks.shape[1]
+    return (ranks - (n + 1) / 2) * np.sqrt(12 / (float(n) ** 3 - n))
 
 
 def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
@@ -202,7 +233,8 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
     return pairs
 
 
-def _scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1; rows of zeros stay as they are."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
@@ -211,17 +243,3 @@ def _expand_squares(products: NDArray[np.float64]) -> NDArray[np.float64]:
     """``|a|^2 + |b|^2 - 2 ab`` of every pair from the matrix of inner products."""
     own = np.diagonal(products)
     return own[:, None] + own - 2 * products
-
-
-def _kendall_tau_a(a: NDArray[np.float64], b: NDArray[np.float64], untied_a: int, untied_b: int) -> float:
-    """Concordant minus discordant pairs over all pairs, from tau-b, which divides by the untied pairs."""
-    if not untied_a or not untied_b:
-        return 0.0
-    n_pairs = len(a) * (len(a) - 1) / 2
-    return float(kendalltau(a, b).statistic * np.sqrt(float(untied_a) * float(untied_b)) / n_pairs)
-
-
-def _count_untied(values: NDArray[np.float64]) -> int:
-    n = len(values)
-    _, counts = np.unique(values, return_counts=True)
-    return n * (n - 1) // 2 - int((counts * (counts - 1) // 2).sum())

@@ -9,7 +9,9 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from neurovis.metrics.rdm import COMPARISONS, compare_rdms, compute_crossnobis, compute_rdm
 
-THEIRS = dict(zip(COMPARISONS, ("corr", "spearman", "rho-a", "tau-a", "cosine"), strict=True))
+THEIRS = dict(
+    zip(COMPARISONS, ("corr", "spearman", "rho-a", "tau-a", "cosine", "cosine_cov", "corr_cov"), strict=True)
+)
 
 
 @pytest.fixture
@@ -101,8 +103,29 @@ def test_comparisons_written_out(rdms):
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_constant_rdm_scores_zero(comparison, rdms):
-    constant = np.zeros(rdms.shape[1]) if comparison == "cosine" else np.full(rdms.shape[1], 0.1)
+    constant = np.zeros(rdms.shape[1]) if comparison.endswith("cosine") else np.full(rdms.shape[1], 0.1)
     np.testing.assert_allclose(compare_rdms(rdms, constant, comparison=comparison), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("comparison", ["whitened_cosine", "whitened_pearson_r"])
+@pytest.mark.parametrize("equal_noise", [True, False])
+def test_whitening_equals_the_inverse_over_pairs(comparison, equal_noise, rdms, rng, rsatoolbox):
+    root = rng.normal(size=(10, 30))
+    covariance = None if equal_noise else root @ root.T
+    over_pairs = rsatoolbox.util.matrix.get_v(10, covariance).toarray()
+    values = rdms - rdms.mean(1, keepdims=True) if comparison.endswith("r") else rdms
+    products = values @ np.linalg.solve(over_pairs, values.T)
+    length = np.sqrt(np.diag(products))
+    ours = compare_rdms(rdms, rdms, comparison=comparison, covariance=covariance)
+    np.testing.assert_allclose(ours, products / length / length[:, None], atol=1e-10)
+
+
+def test_whitened_cosine_without_covariance_is_cka(patterns, rng):
+    other = rng.normal(size=(9, 12))
+    rdms = [compute_rdm(part, distance="squared_euclidean") for part in (patterns, other)]
+    grams = [(part - part.mean(0)) @ (part - part.mean(0)).T for part in (patterns, other)]
+    cka = (grams[0] * grams[1]).sum() / np.linalg.norm(grams[0]) / np.linalg.norm(grams[1])
+    np.testing.assert_allclose(compare_rdms(*rdms, comparison="whitened_cosine"), [[cka]])
 
 
 def test_bad_input(patterns, rdms):
@@ -120,3 +143,11 @@ def test_bad_input(patterns, rdms):
         compare_rdms(rdms, rdms[:, :-1])
     with pytest.raises(ValueError, match=r"comparison must be .* got 'tau'"):
         compare_rdms(rdms, rdms, comparison="tau")
+    with pytest.raises(ValueError, match="must whiten to use a covariance, got 'cosine'"):
+        compare_rdms(rdms, rdms, comparison="cosine", covariance=np.eye(10))
+    with pytest.raises(ValueError, match="covariance must be symmetric"):
+        compare_rdms(rdms, rdms, comparison="whitened_cosine", covariance=np.triu(np.ones((10, 10))))
+    with pytest.raises(ValueError, match="covariance must be positive definite over contrasts"):
+        compare_rdms(rdms, rdms, comparison="whitened_cosine", covariance=np.ones((10, 10)))
+    with pytest.raises(ValueError, match=r"rdms must hold all n .* got 44 pairs"):
+        compare_rdms(rdms[:, :44], rdms[:, :44], comparison="whitened_cosine")

@@ -16,7 +16,7 @@ from scipy.spatial.distance import squareform
 from neurovis.core import make_rng
 from neurovis.datasets.kriegeskorte92 import N_IMAGES, NAME, Kriegeskorte92, load_kriegeskorte92
 from neurovis.evaluation.studies.results import StudyResult, make_result_row, make_result_table
-from neurovis.metrics.rdm import compare_rdms, normalise_rdms
+from neurovis.metrics.rdm import compare_rdms, make_units
 from neurovis.metrics.rsa import bootstrap_rsa, compute_rsa_ceiling
 
 _REFERENCE = {  # with the mean of the six brain matrices
@@ -138,7 +138,7 @@ def _flatten(rdm: NDArray) -> NDArray[np.float64]:
 
 def _normalise(rdm: NDArray) -> NDArray[np.float64]:
     """Ranks of zero mean and unit length, whose inner products are Spearman correlations."""
-    return normalise_rdms(normalise_rdms(rdm, comparison="spearman_r"), comparison="pearson_r")[0]
+    return make_units(rdm, comparison="spearman_r")[0]
 
 
 def _permute_images(models: NDArray, n_permutations: int, seed: int) -> NDArray[np.float64]:
