@@ -15,6 +15,7 @@ datasets = Registry(
         "kay2017": "neurovis.datasets.kay2017:load_kay2017",
         "kriegeskorte92": "neurovis.datasets.kriegeskorte92:load_kriegeskorte92",
         "macaque_v4": "neurovis.datasets.macaque_v4:load_macaque_v4",
+        "nsd": "neurovis.datasets.nsd:load_nsd",
         "objects81": "neurovis.datasets.objects81:load_objects81",
         "simulated": "neurovis.datasets.simulated:load_simulated",
         "vtc_fivecat": "neurovis.datasets.vtc_fivecat:load_vtc_fivecat",
@@ -38,6 +39,7 @@ features = Registry(
 encoders = Registry(
     "encoder",
     {
+        "banded_ridge": "neurovis.encoding.banded:make_banded_ridge",
         "fwrf": "neurovis.encoding.fwrf:make_fwrf",
         "ridge": "neurovis.encoding.ridge:Ridge",
     },
