@@ -47,15 +47,7 @@ def compute_rdm(patterns: ArrayLike, *, distance: str = "correlation") -> NDArra
         raise ValueError(f"patterns must have at least 2 stimuli, got {len(patterns)}; add rows.")
     pairs = np.triu_indices(len(patterns), k=1)
     if distance in ("correlation", "cosine"):
-        unit = standardise_columns(patterns.T).T if distance == "correlation" else scale_to_unit(patterns)
-        undefined = np.flatnonzero(~unit.any(axis=1))
-        if len(undefined):
-            what = "constant over neuroids" if distance == "correlation" else "zero"
-            raise ValueError(
-                f"patterns must vary for the {distance} distance, got {len(undefined)} {what}, the first is "
-                f"row {undefined[0]}; drop those stimuli or use distance='euclidean'."
-            )
-        return np.clip(1 - (unit @ unit.T)[pairs], 0.0, 2.0)
+        return _compute_angles(patterns, pairs, distance)
     # A common mean changes no difference but costs digits in the expansion of the square.
     centred = patterns - patterns.mean(axis=0)
     squared = _expand_squares(centred @ centred.T)[pairs]
@@ -237,6 +229,31 @@ def scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1; rows of zeros stay as they are."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _compute_angles(
+    patterns: NDArray[np.float64], pairs: tuple[NDArray, NDArray], distance: str
+) -> NDArray[np.float64]:
+    """One minus the cosine of every pair, of centred patterns for ``"correlation"``."""
+    limit = np.zeros(len(patterns))
+    if distance == "correlation":
+        # What rounding leaves of a constant pattern after its mean is taken out.
+        largest = np.maximum(patterns.max(axis=1), -patterns.min(axis=1))
+        limit = 4 * np.finfo(np.float64).eps * np.sqrt(patterns.shape[1]) * largest
+        patterns = patterns - patterns.mean(axis=1, keepdims=True)
+    products = patterns @ patterns.T
+    length = np.sqrt(np.diagonal(products))
+    undefined = np.flatnonzero(length <= limit)
+    if len(undefined):
+        what = "constant over neuroids" if distance == "correlation" else "zero"
+        raise ValueError(
+            f"patterns must vary for the {distance} distance, got {len(undefined)} {what}, the first is "
+            f"row {undefined[0]}; drop those stimuli or use distance='euclidean'."
+        )
+    # Lengths first, since the product of two can overflow or vanish.
+    products /= length
+    products /= length[:, None]
+    return np.clip(1 - products[pairs], 0.0, 2.0)
 
 
 def _expand_squares(products: NDArray[np.float64]) -> NDArray[np.float64]:
