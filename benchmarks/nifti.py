@@ -154,7 +154,8 @@ def main() -> None:
         print(
             f"{'x'.join(map(str, options.size))}x{options.scans} {options.dtype}, slope {options.slope:g}: "
             f"raw {megabytes[0]:.0f} MB, gz {megabytes[1]:.0f} MB; {options.pairs} pairs, "
-            f"seed {options.seed}, threads {os.environ.get('OMP_NUM_THREADS', 'all')} (gz: one more that decompresses)",
+            f"seed {options.seed}, threads {os.environ.get('OMP_NUM_THREADS', 'all')} "
+            "(gz: one more that decompresses)",
             flush=True,
         )
         for path in paths:
