@@ -41,6 +41,7 @@ encoders = Registry(
     {
         "banded_ridge": "neurovis.encoding.banded:make_banded_ridge",
         "fwrf": "neurovis.encoding.fwrf:make_fwrf",
+        "prf": "neurovis.encoding.prf:make_prf",
         "ridge": "neurovis.encoding.ridge:Ridge",
     },
 )

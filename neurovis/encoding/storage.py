@@ -27,7 +27,9 @@ from neurovis.io import atomic_path, write_json
 
 ENCODER_CLASSES: Mapping[str, str] = MappingProxyType(
     {
+        "BandedRidge": "neurovis.encoding.banded",
         "FeatureWeightedRF": "neurovis.encoding.fwrf",
+        "PRF": "neurovis.encoding.prf",
         "Ridge": "neurovis.encoding.ridge",
     }
 )
