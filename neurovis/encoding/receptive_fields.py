@@ -54,7 +54,7 @@ class SpatialLayout:
 
 
 def compute_places(
-    rows: NDArray, columns: NDArray, *, grid: tuple[int, int], size_dva: Sequence[float]
+    rows: NDArray, columns: NDArray, *, grid: tuple[int, int], size_dva: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres of grid cells in the visual field.
 
@@ -64,7 +64,7 @@ def compute_places(
         Position on the grid, row 0 on top.
     grid : tuple of int
         (n_rows, n_columns) of the whole grid.
-    size_dva : sequence of float
+    size_dva : array of shape (2,)
         (height, width) of the image [degrees].
 
     Returns
@@ -72,8 +72,9 @@ def compute_places(
     x_dva, y_dva : array of shape (n_places,)
         As :func:`neurovis.core.make_grid_dva`: right and up positive, from the centre [degrees].
     """
-    x = ((np.asarray(columns) + 0.5) / grid[1] - 0.5) * size_dva[1]
-    y = (0.5 - (np.asarray(rows) + 0.5) / grid[0]) * size_dva[0]
+    height, width = np.asarray(size_dva, dtype=np.float64)
+    x = ((np.asarray(columns) + 0.5) / grid[1] - 0.5) * width
+    y = (0.5 - (np.asarray(rows) + 0.5) / grid[0]) * height
     return x, y
 
 
@@ -142,7 +143,7 @@ def make_layout(
 
 
 def make_fields(
-    size_dva: ArrayLike, *, n_positions: int, sigmas_dva: ArrayLike | None = None
+    size_dva: ArrayLike, *, n_positions: int | tuple[int, int], sigmas_dva: ArrayLike | None = None
 ) -> NDArray[np.float64]:
     """Candidate fields: a lattice of centres over the image at several sizes.
 
@@ -150,15 +151,15 @@ def make_fields(
     ----------
     size_dva : array of shape (2,)
         (height, width) of the image [degrees].
-    n_positions : int
-        Centres along each side, at the middle of equal parts.
+    n_positions : int or tuple of int
+        Centres along each side, or along (height, width), at the middle of equal parts.
     sigmas_dva : array of shape (n_sizes,), optional
         Standard deviations [degrees]; by default four from a sixteenth to a half of the smaller side, in
         octaves.
 
     Returns
     -------
-    array of shape (n_sizes * n_positions ** 2, 3)
+    array of shape (n_sizes * n_down * n_across, 3)
         x, y and sigma [degrees].
 
     Raises
@@ -167,13 +168,15 @@ def make_fields(
         If a size is not positive or there is no position.
     """
     height, width = check_size(size_dva)
-    check_array("n_positions", n_positions, ndim=0, minimum=1)
+    n_down, n_across = np.broadcast_to(check_array("n_positions", n_positions, minimum=1), (2,)).tolist()
     default = min(height, width) / 2.0 ** np.arange(4, 0, -1)
     sigmas = check_array("sigmas_dva", default if sigmas_dva is None else sigmas_dva, ndim=1, dtype=float)
     if not len(sigmas) or sigmas.min() <= 0:
         raise ValueError(f"sigmas_dva must be positive, got {sigmas.tolist()}; pass sizes in degrees.")
-    cells = np.arange(n_positions)
-    x, y = compute_places(cells, cells, grid=(n_positions, n_positions), size_dva=(height, width))
+    x, _ = compute_places(
+        np.zeros(n_across), np.arange(n_across), grid=(1, n_across), size_dva=(height, width)
+    )
+    _, y = compute_places(np.arange(n_down), np.zeros(n_down), grid=(n_down, 1), size_dva=(height, width))
     sigma, centre_y, centre_x = np.meshgrid(sigmas, y, x, indexing="ij")
     return np.stack([centre_x.ravel(), centre_y.ravel(), sigma.ravel()], axis=1)
 
