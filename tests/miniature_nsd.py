@@ -81,7 +81,7 @@ class NsdTruth:
         return self.features[nsd_id] @ self.weights[subject][:, mask]
 
 
-def make_nsd(root, *, subjects=("1", "2"), sessions=(1, 2, 3), formats=("hdf5", "nifti"), seed=0):
+def make_nsd(root, *, subjects=("1", "2"), sessions=(1, 2, 3), formats=("hdf5", "nifti"), noise=1.0, seed=0):
     rng = np.random.default_rng(seed)
     brain = np.zeros(SHAPE, dtype=bool)
     brain[1:-1, 1:-1, 1:-1] = True
@@ -102,7 +102,7 @@ def make_nsd(root, *, subjects=("1", "2"), sessions=(1, 2, 3), formats=("hdf5", 
         ncsnr = np.where(brain, truth.ncsnr[subject], np.nan).astype("f4")
         nibabel.Nifti1Image(ncsnr, AFFINE).to_filename(folder / "ncsnr.nii.gz")
         for session in sessions:
-            write_session(folder, session, simulate_session(truth, subject, session, rng), formats)
+            write_session(folder, session, simulate_session(truth, subject, session, noise, rng), formats)
     return truth
 
 
@@ -199,12 +199,12 @@ def write_responses(root, subject, nsd_id, sessions):
     table.to_csv(folder / "responses.tsv", sep="\t", index=False, na_rep="NaN")
 
 
-def simulate_session(truth, subject, session, rng):
+def simulate_session(truth, subject, session, noise, rng):
     """Percent signal change (x, y, z, 750): signal and noise under another offset and gain per session."""
     nsd_id = truth.trials[subject][750 * (session - 1) : 750 * session]
     betas = np.zeros((*SHAPE, 750))
     signal = truth.signal(subject, nsd_id, truth.brain)
-    inside = (signal + rng.standard_normal(signal.shape)) * rng.uniform(0.5, 3) + rng.uniform(-1, 3)
+    inside = (signal + noise * rng.standard_normal(signal.shape)) * rng.uniform(0.5, 3) + rng.uniform(-1, 3)
     betas[truth.brain] = inside.T
     if session == 2:
         betas[CONSTANT_VOXEL] = 0

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from neurovis.core import check_option, import_optional
 from neurovis.datasets.nsd_layout import N_TRIALS, list_sessions, name_subject
-from neurovis.datasets.nsd_rois import HEMISPHERES, N_VERTICES, VOLUMES, Space, read_surface
-from neurovis.io.nifti import open_image, read_masked_series, read_volume, refuse_broken
+from neurovis.datasets.nsd_rois import HEMISPHERES, N_VERTICES, VOLUMES, Space, open_surface, read_surface
+from neurovis.io.nifti import open_image, read_masked_series, read_volume
 
 VERSIONS = ("betas_assumehrf", "betas_fithrf", "betas_fithrf_GLMdenoise_RR")
 SCALE = 300.0
@@ -165,17 +165,17 @@ def _read_nifti(path: Path, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
             f"{path} must have no scaling in its header, since its integers are percent x 300, got slope "
             f"{slope} and intercept {intercept}; get the published file."
         )
-    values = read_masked_series(path, mask).values
+    values: NDArray[np.float32] = read_masked_series(path, mask).values
     values /= SCALE
     return values
 
 
 def _read_mgh(path: Path, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    image = open_image(path)
-    _check_file(path, tuple(image.shape), (N_VERTICES, 1, 1, N_TRIALS), image.get_data_dtype(), (np.float32,))
     vertices = np.flatnonzero(mask)
     values = np.empty((N_TRIALS, len(vertices)), dtype=np.float32)
-    with refuse_broken(path):
+    with open_surface(path) as image:
+        shape, wanted = tuple(image.shape), (N_VERTICES, 1, 1, N_TRIALS)
+        _check_file(path, shape, wanted, image.get_data_dtype(), (np.float32,))
         # Mapped into memory: pages without a wanted vertex are never read.
         series = np.asanyarray(image.dataobj)
         for trial in range(N_TRIALS):

@@ -7,7 +7,9 @@ other collections and are nowhere assumed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurovis.core import check_option
+from neurovis.core import check_option, import_optional
 from neurovis.datasets.nsd_layout import name_subject
 from neurovis.io.nifti import open_image, read_volume, refuse_broken
 
@@ -253,17 +255,32 @@ def describe_regions(
     return {"region": region.astype(str), **flags}, used
 
 
+@contextmanager
+def open_surface(path: Path) -> Iterator[Any]:
+    """Open an ``.mgh`` or ``.mgz`` file with nibabel, which by itself would never close it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, or truncated or foreign.
+    """
+    nibabel = import_optional("nibabel", extra="fmri")
+    if not path.is_file():
+        raise FileNotFoundError(f"no surface at {path}; get it, or check subject and space.")
+    with refuse_broken(path), (gzip.open if path.suffix == ".mgz" else open)(path, "rb") as file:
+        yield nibabel.MGHImage.from_stream(file)
+
+
 def read_surface(path: Path) -> NDArray[Any]:
     """One value per vertex of a hemisphere of fsaverage from an MGH file."""
-    image = open_image(path)
-    if tuple(image.shape) not in ((N_VERTICES,), (N_VERTICES, 1, 1)):
-        raise ValueError(
-            f"{path} must hold one value for each of {N_VERTICES} vertices, got shape {image.shape}; get the "
-            "file of fsaverage."
-        )
-    with refuse_broken(path):
+    with open_surface(path) as image:
+        if tuple(image.shape) not in ((N_VERTICES,), (N_VERTICES, 1, 1)):
+            raise ValueError(
+                f"{path} must hold one value for each of {N_VERTICES} vertices, got shape {image.shape}; get "
+                "the file of fsaverage."
+            )
         # Files are big-endian; this gives native numbers.
-        return np.asarray(image.dataobj, dtype=np.float32).reshape(-1)
+        return np.array(image.dataobj, dtype=np.float32).reshape(-1)
 
 
 def _read_ctab(path: Path) -> dict[int, str]:

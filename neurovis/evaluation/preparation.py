@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data
+from neurovis.metrics.trials import zscore_trials
 
 
 def zscore_sessions(data: NeuralData, *, reference: ArrayLike | None = None) -> NeuralData:
@@ -52,16 +53,13 @@ def zscore_sessions(data: NeuralData, *, reference: ArrayLike | None = None) -> 
     values = np.empty(data.shape, dtype=np.result_type(data.dtype, np.float32))
     for label in np.unique(session):
         here = session == label
-        used = data.values[here & chosen].astype(np.float64)
-        if len(used) < 2:
+        n_used = int(chosen[here].sum())
+        if n_used < 2:
             raise ValueError(
-                f"reference must hold at least 2 trials of each session, got {len(used)} in session {label}; "
+                f"reference must hold at least 2 trials of each session, got {n_used} in session {label}; "
                 "use another split or join the sessions."
             )
-        mean, sd = used.mean(axis=0), used.std(axis=0)
-        varies = sd > 1e-12 * np.maximum(np.abs(used).max(axis=0), np.finfo(np.float32).tiny)
-        centred = data.values[here] - mean
-        values[here] = np.divide(centred, sd, out=np.zeros_like(centred, dtype=np.float64), where=varies)
+        values[here], _ = zscore_trials(data.values[here], chosen[here])
     return data.copy(data=values).assign_attrs(units="z")
 
 
