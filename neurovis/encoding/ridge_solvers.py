@@ -1,24 +1,23 @@
 """Ridge regression with one penalty per neuroid: pure functions on arrays.
 
 For each neuroid ``minimise ||y - b0 - X b||^2 + alpha ||b||^2`` with the intercept b0 unpenalised, and choose
-``alpha`` by cross-validation. What makes it fast:
+``alpha`` by cross-validation. What makes it fast and small:
 
 1. One Gram matrix of all rows. That of a fold's training rows is the total minus the part of the other rows
    (primal) or a block of it (dual), with the change of mean applied exactly. Gram matrices are formed and
    decomposed in float64, because their difference loses digits; the rest runs in the dtype of X.
-2. One eigendecomposition per fold serves every penalty: held-out predictions are
-   ``B diag(1 / (w + alpha)) A``. Over neighbouring eigenvalues w the filters of all penalties span only a few
-   dimensions, so the spectrum is cut into groups with a small basis of filters each, and the errors of all
-   penalties come from inner products of a few basis predictions, never from one prediction per penalty.
-3. Neuroids run in blocks, so that the working set stays small whatever their number.
+2. One eigendecomposition per fold serves every penalty (:mod:`neurovis.encoding.ridge_folds`).
+3. Neuroids pass once, in blocks: centred, cross-validated and refitted while they are in memory. Beside X, Y
+   and the coefficients there are a decomposition per fold and the buffers of a block, whatever the number of
+   neuroids.
 
-One code path serves numpy arrays and, for other devices than ``"cpu"``, torch tensors.
+One code path serves numpy arrays and, for other devices than ``"cpu"``, torch tensors; ``"cpu:0"`` runs torch
+on the processor.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -27,13 +26,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array, check_option, import_optional
+from neurovis.encoding.ridge_folds import (
+    Fold,
+    Folds,
+    compute_fold_error,
+    compute_gram,
+    decompose,
+    make_dual_fold,
+    make_primal_fold,
+    to_numpy,
+)
 
-Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
-
-_EIGENVALUE_TOLERANCE = 1e-12  # of the largest: below it an eigenvalue is rounding of the Gram matrix
-_GROUPS = (1, 2, 4, 8, 16, 32)  # numbers of spectral groups that are tried; the cheapest one runs
-_BLOCK_BYTES = 32e6
-_GRAM_BYTES = 64e6
+_BLOCK_BYTES = 48e6  # of the responses and their products with the features at a time
+_DEVICE_BYTES = 4e9  # the same on an accelerator
+_FOLD_BYTES = 1.5e9  # of decompositions that are kept; further folds take another pass over the neuroids
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,10 @@ def solve_ridge_cv(
     The error is pooled over the rows of all folds, so that each held-out row counts once whatever the size of
     its fold. On exact ties, such as a constant neuroid, the largest penalty wins.
     """
-    cv_error = compute_cv_error(
-        X, Y, alphas=alphas, folds=folds, fit_intercept=fit_intercept, method=method, device=device
-    )
-    chosen = choose_alpha(alphas, cv_error)
-    refit = solve_ridge(X, Y, alpha=chosen, fit_intercept=fit_intercept, method=method, device=device)
-    return RidgeSolution(refit.coef, refit.intercept, chosen, cv_error)
+    features, responses = _check_rows(X, Y)
+    _check_folds(folds, len(features))
+    problem = _make_problem(features, _count_rows(folds), fit_intercept, method, device)
+    return RidgeSolution(*_solve(problem, responses, _check_alphas("alphas", alphas), folds))
 
 
 def solve_ridge(
@@ -140,19 +144,9 @@ def solve_ridge(
         If a penalty is not positive, a value is not finite or the numbers of rows differ.
     """
     features, responses = _check_rows(X, Y)
-    n_features, n_neuroids = features.shape[1], responses.shape[1]
-    alphas = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), n_neuroids))
-    xp, Xc, x_mean = _prepare(features, fit_intercept, device)
-    _, Yc, y_mean = _prepare(responses.astype(x_mean.dtype, copy=False), fit_intercept, device)
-    dual = _choose_dual(method, *features.shape)
-    w, U = _decompose(xp, _compute_gram(xp, Xc if dual else Xc.T), Xc.dtype)
-    penalty = _like(xp, alphas, Xc)
-    coef = np.empty((n_features, n_neuroids), dtype=x_mean.dtype)
-    for block in _make_blocks(n_neuroids, 2 * sum(features.shape) * x_mean.itemsize):
-        A = U.T @ (Yc[:, block] if dual else Xc.T @ Yc[:, block])
-        weights = U @ (A / (w[:, None] + penalty[block]))
-        coef[:, block] = _to_numpy(Xc.T @ weights if dual else weights)
-    return RidgeSolution(coef, y_mean - x_mean @ coef, alphas)
+    penalties = _check_alpha(alpha, responses.shape[1])
+    problem = _make_problem(features, len(features), fit_intercept, method, device)
+    return RidgeSolution(*_solve(problem, responses, penalties))
 
 
 def compute_cv_error(
@@ -182,21 +176,9 @@ def compute_cv_error(
         As :func:`solve_ridge_cv`.
     """
     features, responses = _check_rows(X, Y)
-    penalties = _check_alphas("alphas", alphas)
     _check_folds(folds, len(features))
-    xp, Xc, x_mean = _prepare(features, fit_intercept, device)
-    _, Yc, _ = _prepare(responses.astype(x_mean.dtype, copy=False), fit_intercept, device)
-    dual = _choose_dual(method, max(len(train) for train, _ in folds), features.shape[1])
-    gram = _compute_gram(xp, Xc if dual else Xc.T)
-    cross = None if dual else Xc.T @ Yc
-    error = np.zeros((len(penalties), responses.shape[1]))
-    for train, test in folds:
-        if dual:
-            split = _split_dual(xp, Yc, gram, train, test, fit_intercept)
-        else:
-            split = _split_primal(xp, Xc, Yc, gram, cross, train, test, fit_intercept)
-        error += _compute_fold_error(xp, split, penalties)
-    return error / sum(len(test) for _, test in folds)
+    problem = _make_problem(features, _count_rows(folds), fit_intercept, method, device)
+    return _solve(problem, responses, _check_alphas("alphas", alphas), folds, refit=False)[3]
 
 
 def compute_kernel_cv_error(
@@ -228,15 +210,9 @@ def compute_kernel_cv_error(
         As :func:`solve_ridge_cv`, or if ``gram`` is not square with a row per row of Y.
     """
     kernel, responses = _check_kernel(gram, Y)
-    penalties = _check_alphas("alphas", alphas)
     _check_folds(folds, len(kernel))
-    xp, Yc, _ = _prepare(responses, fit_intercept, device)
-    kernel = _like(xp, kernel, Yc, np.float64)
-    error = np.zeros((len(penalties), responses.shape[1]))
-    for train, test in folds:
-        split = _split_dual(xp, Yc, kernel, train, test, fit_intercept)
-        error += _compute_fold_error(xp, split, penalties)
-    return error / sum(len(test) for _, test in folds)
+    problem = _make_kernel_problem(kernel, responses, fit_intercept, device)
+    return _solve(problem, responses, _check_alphas("alphas", alphas), folds, refit=False)[3]
 
 
 def solve_kernel_ridge(
@@ -265,19 +241,9 @@ def solve_kernel_ridge(
         As :func:`solve_ridge`, or if ``gram`` is not square with a row per row of Y.
     """
     kernel, responses = _check_kernel(gram, Y)
-    n_neuroids = responses.shape[1]
-    alphas = np.array(np.broadcast_to(_check_alphas("alpha", np.atleast_1d(alpha)), n_neuroids))
-    xp, Yc, y_mean = _prepare(responses, fit_intercept, device)
-    kernel = _like(xp, kernel, Yc, np.float64)
-    if fit_intercept:
-        column = kernel.mean(0)
-        kernel = kernel - column[:, None] - column + column.mean()
-    w, U = _decompose(xp, kernel, Yc.dtype)
-    penalty = _like(xp, alphas, Yc)
-    dual = np.empty(responses.shape, dtype=y_mean.dtype)
-    for block in _make_blocks(n_neuroids, 3 * len(kernel) * dual.itemsize):
-        dual[:, block] = _to_numpy(U @ ((U.T @ Yc[:, block]) / (w[:, None] + penalty[block])))
-    return dual
+    penalties = _check_alpha(alpha, responses.shape[1])
+    problem = _make_kernel_problem(kernel, responses, fit_intercept, device)
+    return _solve(problem, responses, penalties)[0]
 
 
 def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
@@ -300,178 +266,157 @@ def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class _Split:
-    """A fold in the coordinates of its training Gram matrix: predictions are B diag(1 / (w + alpha)) A."""
+class _Problem:
+    """What all neuroids share, on the device of the computation."""
 
-    w: NDArray[np.float64]  # (rank,) eigenvalues, ascending
-    B: Any  # (n_test, rank)
-    project: Callable[[slice], Any]  # block of neuroids -> A (rank, n_block)
-    held_out: Any  # (n_test, n_neuroids), minus the mean of the training rows
+    xp: ModuleType
+    X: Any  # (n, n_features), of zero mean if centred; None where only inner products are known
+    x_mean: NDArray | None  # (n_features,), zero if not centred
+    gram: Any  # float64, of the features (primal) or of the rows (dual)
+    dual: bool
+    centre: bool
+    dtype: type[np.float32] | type[np.float64]
+    device: str
 
+    def place(self, values: NDArray) -> Any:
+        values = values.astype(self.dtype, copy=False)
+        return values if self.xp is np else self.xp.as_tensor(values, device=self.device)
 
-def _split_primal(
-    xp: ModuleType, X: Any, Y: Any, gram: Any, cross: Any, train: NDArray, test: NDArray, centre: bool
-) -> _Split:
-    # Every row outside the training set is taken out, also one that is not tested (a gap in time).
-    out = np.setdiff1d(np.arange(len(X)), train)
-    X_out = X[out]
-    x_mean, y_mean = (_train_mean(xp, Z[out], len(train), centre) for Z in (X, Y))
-    own = gram - _compute_gram(xp, X_out.T) - len(train) * x_mean[:, None] * x_mean
-    w, U = _decompose(xp, own, X.dtype)
-    x_mean, y_mean = (xp.asarray(mean, dtype=X.dtype) for mean in (x_mean, y_mean))
-
-    def project(block: slice) -> Any:
-        own_cross = cross[:, block] - X_out.T @ Y[:, block][out]
-        return U.T @ (own_cross - len(train) * x_mean[:, None] * y_mean[block])
-
-    return _Split(_to_numpy(w), (X[test] - x_mean) @ U, project, Y[test] - y_mean)
+    def prepare_fold(self, rows: tuple[NDArray, NDArray], alphas: NDArray[np.float64]) -> Fold:
+        dtype = getattr(self.xp, self.dtype.__name__)
+        if self.dual:
+            return make_dual_fold(self.xp, self.gram, rows, alphas, centre=self.centre, dtype=dtype)
+        return make_primal_fold(self.xp, self.X, self.gram, rows, alphas, centre=self.centre)
 
 
-def _split_dual(xp: ModuleType, Y: Any, gram: Any, train: NDArray, test: NDArray, centre: bool) -> _Split:
-    out = np.setdiff1d(np.arange(len(Y)), train)
-    own, across = gram[train][:, train], gram[test][:, train]
-    if centre:
-        column, grand = own.mean(0), own.mean()
-        across = across - across.mean(1)[:, None] - column + grand
-        own = own - column[:, None] - column + grand
-    w, U = _decompose(xp, own, Y.dtype)
-    y_mean = xp.asarray(_train_mean(xp, Y[out], len(train), centre), dtype=Y.dtype)
-    # Centring makes the eigenvectors orthogonal to a constant, so that Y need not be centred for A.
-    B = xp.asarray(across, dtype=Y.dtype) @ U
-    return _Split(_to_numpy(w), B, lambda block: U.T @ Y[:, block][train], Y[test] - y_mean)
+@dataclass(frozen=True)
+class _Refit:
+    """Decomposition of all rows: coefficients are ``back U'Z / (w + alpha)``."""
+
+    w: Any  # (rank, 1)
+    U: Any  # (m, rank)
+    back: list[Any]  # factors, applied in turn
+
+    def __call__(self, Z: Any, penalty: Any) -> Any:
+        A = self.U.T @ Z
+        A /= self.w + penalty
+        for factor in self.back:
+            A = factor @ A
+        return A
 
 
-def _compute_fold_error(xp: ModuleType, split: _Split, alphas: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Summed squared error of the held-out rows (n_alphas, n_neuroids)."""
-    n_test, rank = split.B.shape
-    # Filters relative to that of the smallest penalty lie in (0, 1]; its square root goes to either side.
-    weakest = alphas.min()
-    root = _like(xp, 1 / np.sqrt(split.w + weakest), split.B)
-    filters = (split.w[:, None] + weakest) / (split.w[:, None] + alphas)
-    groups = _compress_filters(filters, tolerance=1e-5 if split.B.itemsize == 4 else 1e-9)
-    B, rotation = split.B * root, None
-    if n_test > rank:
-        # ||y - B a||^2 = ||y||^2 - ||Q'y||^2 + ||Q'y - R a||^2: predict rank rows instead of n_test.
-        rotation, B = xp.linalg.qr(B)
-    predictors = [
-        (_like(xp, basis, B).T[:, None, :] * B[:, rows]).reshape(-1, basis.shape[0])
-        for rows, basis, _ in groups
-    ]
-    # The last row stands for the truth, so that one product of inner products gives the squared error.
-    mixture = np.vstack([*(mix for *_, mix in groups), np.full(len(alphas), -1.0)])
-    mixing = _like(xp, mixture, B)
-    error = np.empty((len(alphas), split.held_out.shape[1]))
-    per_neuroid = len(mixture) * (len(B) + len(mixture) + len(alphas)) + 2 * rank
-    for block in _make_blocks(error.shape[1], per_neuroid * B.itemsize):
-        A = split.project(block) * root[:, None]
-        y = split.held_out[:, block]
-        unreachable = 0.0
-        if rotation is not None:
-            rotated = rotation.T @ y
-            unreachable = ((y**2).sum(0) - (rotated**2).sum(0))[:, None]
-            y = rotated
-        predicted = _empty(xp, (A.shape[1], len(mixture), len(B)), A)
-        start = 0
-        for (rows, basis, _), predictor in zip(groups, predictors, strict=True):
-            stop = start + basis.shape[1]
-            predicted[:, start:stop] = (A[rows].T @ predictor.T).reshape(-1, stop - start, len(B))
-            start = stop
-        predicted[:, -1] = y.T
-        products = predicted @ predicted.swapaxes(1, 2)
-        error[:, block] = _to_numpy(((products @ mixing) * mixing).sum(1) + unreachable).T
-    return error
+def _solve(
+    problem: _Problem,
+    Y: NDArray,
+    alphas: NDArray[np.float64],
+    folds: Folds = (),
+    *,
+    refit: bool = True,
+) -> tuple[NDArray, NDArray, NDArray[np.float64], Any]:
+    """Coefficients, intercepts, penalties and errors; ``alphas`` are candidates if there are folds."""
+    n_neuroids, n_coef = Y.shape[1], len(problem.gram) if problem.X is None else problem.X.shape[1]
+    final = _decompose_all(problem, n_neuroids) if refit else None
+    coef = np.empty((n_coef, n_neuroids if refit else 0), dtype=problem.dtype)
+    intercept = np.zeros(n_neuroids, dtype=problem.dtype)
+    chosen = np.empty(n_neuroids) if len(folds) else alphas
+    error = np.zeros((len(alphas) if len(folds) else 0, n_neuroids))
+    n_tested = sum(len(test) for _, test in folds)
+    batches = _batch_folds(problem, folds)
+    for number, batch in enumerate(batches):
+        prepared = [problem.prepare_fold(rows, alphas) for rows in batch]
+        trained = np.concatenate([train for train, _ in batch]) if batch else np.arange(0)
+        whole = bool(batch) and (np.bincount(trained, minlength=len(Y)) == len(batch) - 1).all()
+        for block in _make_blocks(problem, Y.shape, len(batch)):
+            y, y_mean = _centre(problem, Y[:, block])
+            cross, own = _compute_cross(problem, prepared, y, whole)
+            for fold, part in zip(prepared, own, strict=True):
+                summed = compute_fold_error(problem.xp, fold, y, part, centre=problem.centre)
+                error[:, block] += to_numpy(summed) / n_tested
+            if final is None or number < len(batches) - 1:
+                continue
+            if prepared:
+                chosen[block] = choose_alpha(alphas, error[:, block])
+            coef[:, block] = to_numpy(final(y if problem.dual else cross, problem.place(chosen[block])))
+            if problem.x_mean is not None:
+                intercept[block] = y_mean - problem.x_mean @ coef[:, block]
+    return coef, intercept, chosen, error if len(folds) else None
 
 
-def _compress_filters(
-    filters: NDArray[np.float64], *, tolerance: float
-) -> list[tuple[slice, NDArray[np.float64], NDArray[np.float64]]]:
-    """Contiguous groups of the spectrum: rows, basis (n_rows, n_basis) and mixture (n_basis, n_alphas).
+def _compute_cross(problem: _Problem, folds: list[Fold], y: Any, whole: bool) -> tuple[Any, list[Any]]:
+    """``X'y`` of all rows and of the training rows of each fold; nothing in the dual.
 
-    ``basis @ mixture`` equals the filters of the group up to ``tolerance``.
+    The rows left out by the folds make up the whole where each is left out exactly once.
     """
-
-    level = np.log(filters[:, filters[-1].argmin()])
-
-    def compress(n_groups: int) -> list[tuple[slice, NDArray, NDArray]]:
-        # Steps that are even in both count and logarithm keep a group short as well as narrow.
-        place = np.linspace(0, 1, len(filters)) + (level - level[0]) / max(np.ptp(level), 1e-12)
-        inner = np.searchsorted(place, np.linspace(0, place[-1], n_groups + 1)[1:-1])
-        edges = np.unique([0, *inner, len(filters)])
-        groups = []
-        for start, stop in itertools.pairwise(edges):
-            U, s, Vt = np.linalg.svd(filters[start:stop], full_matrices=False)
-            keep = max(1, int((s > tolerance).sum()))
-            groups.append((slice(start, stop), U[:, :keep] * s[:keep], Vt[:keep]))
-        return groups
-
-    def cost(groups: list[tuple[slice, NDArray, NDArray]]) -> int:
-        # Products of the basis predictions are small and batched: each counts about double.
-        return sum(basis.size for _, basis, _ in groups) + 2 * sum(len(mix) for *_, mix in groups) ** 2
-
-    return min((compress(n_groups) for n_groups in _GROUPS), key=cost)
+    if problem.dual:
+        return None, [None] * len(folds)
+    left_out = [fold.X_out.T @ y[fold.out] for fold in folds]
+    cross = sum(left_out[1:], left_out[0]) if whole else problem.X.T @ y
+    return cross, [cross - part for part in left_out]
 
 
-def _compute_gram(xp: ModuleType, Z: Any) -> Any:
-    """``Z @ Z.T`` in float64, a slab of columns at a time."""
-    total, width = 0.0, max(1, int(_GRAM_BYTES / 8 / max(1, len(Z))))
-    for start in range(0, Z.shape[1], width):
-        slab = xp.asarray(Z[:, start : start + width], dtype=xp.float64)
-        total = total + slab @ slab.T
-    return total
+def _decompose_all(problem: _Problem, n_neuroids: int) -> _Refit:
+    w, U = decompose(problem.xp, problem.gram, getattr(problem.xp, problem.dtype.__name__))
+    back = [U]
+    if problem.dual and problem.X is not None:
+        wide = problem.X.shape[1] > n_neuroids
+        back = [U, problem.X.T] if wide else [problem.X.T @ U]
+    return _Refit(problem.place(w)[:, None], U, back)
 
 
-def _decompose(xp: ModuleType, gram: Any, dtype: Any) -> tuple[Any, Any]:
-    """Eigenvalues above rounding (rank,), ascending, and their eigenvectors (m, rank) in ``dtype``."""
-    w, U = xp.linalg.eigh(gram)
-    keep = w > w[-1] * _EIGENVALUE_TOLERANCE
-    keep[-1] = True  # constant features have no eigenvalue above rounding, and predict nothing
-    return w[keep].clip(0), xp.asarray(U[:, keep], dtype=dtype)
-
-
-def _train_mean(xp: ModuleType, out: Any, n_train: int, centre: bool) -> Any:
-    """Mean of the training rows in float64; the rows of all sum to 0, so those left out tell it."""
-    return out.sum(0, dtype=xp.float64) * (-float(centre) / n_train)
-
-
-def _prepare(Z: NDArray, centre: bool, device: str) -> tuple[ModuleType, Any, NDArray]:
-    """Array of the chosen device, of zero mean if ``centre``, and the mean as a numpy array."""
-    dtype = np.float32 if Z.dtype == np.float32 else np.float64
-    Z = Z.astype(dtype, copy=False)
-    mean = Z.mean(0, dtype=np.float64).astype(dtype) * dtype(centre)
-    if centre:
-        Z = Z - mean
-    if device == "cpu":
-        return np, Z, mean
-    torch = import_optional("torch", extra="torch")
-    return torch, torch.as_tensor(Z, device=device), mean
-
-
-def _choose_dual(method: str, n_rows: int, n_features: int) -> bool:
+def _make_problem(
+    X: NDArray, n_rows: int, centre: bool, method: str, device: str, overwrite: bool = False
+) -> _Problem:
     check_option("method", method, ("auto", "primal", "dual"))
-    return n_rows < n_features if method == "auto" else method == "dual"
+    dual = n_rows < X.shape[1] if method == "auto" else method == "dual"
+    dtype = np.float32 if X.dtype == np.float32 else np.float64
+    X = X.astype(dtype, copy=False)
+    x_mean = X.mean(0, dtype=np.float64).astype(dtype) if centre else np.zeros(X.shape[1], dtype)
+    if centre:
+        X = np.subtract(X, x_mean, out=X if overwrite else None)
+    xp = _find_library(device)
+    placed = X if xp is np else xp.as_tensor(X, device=device)
+    gram = compute_gram(xp, placed if dual else placed.T)
+    return _Problem(xp, placed, x_mean, gram, dual, centre, dtype, device)
 
 
-def _make_blocks(n: int, bytes_each: float) -> Iterator[slice]:
-    size = max(16, int(_BLOCK_BYTES / bytes_each))
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def _make_kernel_problem(gram: NDArray, Y: NDArray, centre: bool, device: str) -> _Problem:
+    kernel = gram.astype(np.float64, copy=False)
+    if centre:
+        column = kernel.mean(0)
+        kernel = kernel - column[:, None] - column + column.mean()
+    xp, dtype = _find_library(device), np.float32 if Y.dtype == np.float32 else np.float64
+    placed = kernel if xp is np else xp.as_tensor(kernel, device=device)
+    return _Problem(xp, None, None, placed, True, centre, dtype, device)
 
 
-def _like(xp: ModuleType, values: NDArray, other: Any, dtype: Any = None) -> Any:
-    """Values as an array of the library and device of ``other``, and of its dtype unless one is given."""
-    if xp is np:
-        return values.astype(dtype or other.dtype, copy=False)
-    if dtype is not None:
-        values, dtype = values.astype(dtype, copy=False), None
-        return xp.as_tensor(values, device=other.device)
-    return xp.as_tensor(values, dtype=other.dtype, device=other.device)
+def _find_library(device: str) -> ModuleType:
+    return np if device == "cpu" else import_optional("torch", extra="torch")
 
 
-def _empty(xp: ModuleType, shape: tuple[int, ...], other: Any) -> Any:
-    return xp.empty(shape, dtype=other.dtype) if xp is np else other.new_empty(shape)
+def _centre(problem: _Problem, Y: NDArray) -> tuple[Any, NDArray]:
+    """A block of neuroids on the device, of zero mean if centred, and the mean."""
+    mean = np.zeros(Y.shape[1], problem.dtype)
+    if not problem.centre:
+        return problem.place(Y), mean
+    mean = Y.mean(0, dtype=np.float64).astype(problem.dtype)
+    return problem.place(np.subtract(Y, mean, dtype=problem.dtype)), mean
 
 
-def _to_numpy(values: Any) -> NDArray:
-    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+def _make_blocks(problem: _Problem, shape: tuple[int, ...], n_folds: int) -> Iterator[slice]:
+    n, n_neuroids = shape
+    n_features = 0 if problem.dual else len(problem.gram)
+    each = problem.dtype().itemsize * (3 * n + (n_folds + 2) * n_features)
+    size = max(64, int((_BLOCK_BYTES if problem.device.startswith("cpu") else _DEVICE_BYTES) / each))
+    return (slice(start, min(start + size, n_neuroids)) for start in range(0, n_neuroids, size))
+
+
+def _batch_folds(problem: _Problem, folds: Folds) -> list[Folds]:
+    size = max(1, int(_FOLD_BYTES / (problem.gram.shape[0] ** 2 * problem.dtype().itemsize)))
+    return [folds[start : start + size] for start in range(0, len(folds), size)] or [()]
+
+
+def _count_rows(folds: Folds) -> int:
+    return max(len(train) for train, _ in folds)
 
 
 def _check_kernel(gram: ArrayLike, Y: ArrayLike) -> tuple[NDArray, NDArray]:
@@ -483,13 +428,25 @@ def _check_kernel(gram: ArrayLike, Y: ArrayLike) -> tuple[NDArray, NDArray]:
 
 def _check_rows(X: ArrayLike, Y: ArrayLike, parameter: str = "X") -> tuple[NDArray, NDArray]:
     features = check_array(parameter, X, ndim=2, remedy="drop rows and features with missing values")
-    responses = check_array("Y", Y, ndim=2, remedy="drop rows and neuroids with missing values")
+    responses = check_array("Y", Y, ndim=2, finite=False)
     if len(features) != len(responses) or len(features) < 2:
         raise ValueError(
             f"{parameter} and Y must have the same number of rows, at least 2, got {len(features)} and "
             f"{len(responses)}; align features and responses by stimulus_id."
         )
+    slab = max(1, int(_BLOCK_BYTES / 4 / max(1, responses.shape[1])))
+    for start in range(0, len(responses), slab):
+        check_array("Y", responses[start : start + slab], remedy="drop rows and neuroids with missing values")
     return features, responses
+
+
+def _check_alpha(alpha: ArrayLike, n_neuroids: int) -> NDArray[np.float64]:
+    penalties = _check_alphas("alpha", np.atleast_1d(alpha))
+    if len(penalties) not in (1, n_neuroids):
+        raise ValueError(
+            f"alpha must hold one penalty or one per neuroid, got {len(penalties)} for {n_neuroids} neuroids."
+        )
+    return np.array(np.broadcast_to(penalties, n_neuroids))
 
 
 def _check_alphas(parameter: str, alphas: ArrayLike) -> NDArray[np.float64]:

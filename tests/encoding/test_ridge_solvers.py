@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
-from neurovis.encoding import ridge_solvers
+from neurovis.encoding import ridge_folds, ridge_solvers
 from neurovis.encoding.ridge_solvers import (
     choose_alpha,
     compute_cv_error,
@@ -86,7 +86,7 @@ def test_many_small_blocks_change_nothing(rng, monkeypatch):
     folds = list(KFold(3).split(X))
     whole = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
     monkeypatch.setattr(ridge_solvers, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(ridge_solvers, "_GRAM_BYTES", 8 * 50 * 3)
+    monkeypatch.setattr(ridge_folds, "_GRAM_BYTES", 8 * 50 * 3)
     parts = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
     np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-9)
     np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-9)
@@ -120,8 +120,8 @@ def test_held_out_rows_do_not_enter_their_own_error(rng):
     X, Y = make_problem(rng, 40, 60)
     fold = [(np.arange(30), np.arange(30, 40))]
     error = compute_cv_error(X, Y, alphas=ALPHAS, folds=fold)
-    # Ten times the rows to predict, same training rows: the error of the first ten must not move.
-    more_X, more_Y = np.vstack([X, 1e3 * X]), np.vstack([Y, Y])
+    # Twice the rows, larger and in no fold: nothing of them may reach the error.
+    more_X, more_Y = np.vstack([X, 10 * X]), np.vstack([Y, Y])
     np.testing.assert_allclose(compute_cv_error(more_X, more_Y, alphas=ALPHAS, folds=fold), error, rtol=1e-5)
 
 
@@ -144,10 +144,10 @@ def test_ties_take_the_largest_penalty():
 
 @pytest.mark.parametrize("n_groups", [1, 7])
 def test_compressed_filters_equal_the_filters(n_groups, rng, monkeypatch):
-    monkeypatch.setattr(ridge_solvers, "_GROUPS", (n_groups,))
+    monkeypatch.setattr(ridge_folds, "_GROUPS", (n_groups,))
     w = np.logspace(0, 4, 300)
     filters = (w[:, None] + ALPHAS[0]) / (w[:, None] + ALPHAS)
-    groups = ridge_solvers._compress_filters(filters, tolerance=1e-6)
+    groups = ridge_folds.compress_filters(filters, tolerance=1e-6)
     rebuilt = np.vstack([basis @ mixture for _, basis, mixture in groups])
     np.testing.assert_allclose(rebuilt, filters, atol=2e-6)
     assert len(groups) == n_groups
