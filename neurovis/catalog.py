@@ -40,9 +40,11 @@ encoders = Registry(
     "encoder",
     {
         "banded_ridge": "neurovis.encoding.banded:make_banded_ridge",
+        "factorised": "neurovis.encoding.factorised:make_factorised",
         "fwrf": "neurovis.encoding.fwrf:make_fwrf",
         "prf": "neurovis.encoding.prf:make_prf",
         "ridge": "neurovis.encoding.ridge:Ridge",
+        "transformer": "neurovis.encoding.transformer:make_transformer",
     },
 )
 
