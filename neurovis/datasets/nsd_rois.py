@@ -268,7 +268,11 @@ def open_surface(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no surface at {path}; get it, or check subject and space.")
     with refuse_broken(path), (gzip.open if path.suffix == ".mgz" else open)(path, "rb") as file:
-        yield nibabel.MGHImage.from_stream(file)
+        try:
+            image = nibabel.MGHImage.from_stream(file)
+        except TypeError as error:  # fewer bytes than a header
+            raise ValueError(f"{path} is truncated or not an MGH file ({error}); get it again.") from error
+        yield image
 
 
 def read_surface(path: Path) -> NDArray[Any]:
