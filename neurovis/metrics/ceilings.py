@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from neurovis.core import check_array, check_option, make_rng
 from neurovis.metrics.regression import pearson_r
 
-_BLOCK = 4096  # neuroids at a time: keeps float64 copies of the trials small
+_VALUES = 600_000  # of a chunk of stimuli: what stays in cache between its sums
+METHODS = ("ncsnr", "split_half", "leave_one_out")
 
 
 def compute_ncsnr(responses: ArrayLike, stimulus_id: ArrayLike) -> NDArray[np.float64]:
@@ -50,12 +51,22 @@ def compute_ncsnr(responses: ArrayLike, stimulus_id: ArrayLike) -> NDArray[np.fl
     analysis of variance: unbiased for unequal repeats. With z-scored trials and equal repeats the two
     agree up to terms of order 1 / n_presentations.
     """
-    responses, group, n_repeats = _check_trials(responses, stimulus_id)
-    ncsnr = np.empty(responses.shape[1])
-    for start in range(0, responses.shape[1], _BLOCK):
-        block = slice(start, start + _BLOCK)
-        ncsnr[block] = _ncsnr_of_block(responses[:, block].astype(np.float64), group, n_repeats)
-    return ncsnr
+    responses, group, n_repeats = _check_trials(responses, stimulus_id, finite=False)
+    n, n_stimuli = len(responses), len(n_repeats)
+    with np.errstate(invalid="ignore", over="ignore"):
+        total, between, largest = _sum_squares(responses, group, n_repeats)
+    if not np.isfinite(total).all():
+        check_array("responses", responses, remedy="drop incomplete trials first")
+    # What rounding leaves of equal trials.
+    rounding = n * (4 * np.finfo(responses.dtype).eps * largest) ** 2
+    within = np.maximum(total - between, 0.0)
+    within[within <= np.maximum(rounding, 1e-15 * total)] = 0.0
+    noise = within / (n - n_stimuli)
+    signal = (between - (n_stimuli - 1) * noise) / (n - (n_repeats**2).sum() / n)
+    signal = np.where(total > rounding, np.maximum(signal, 0.0), 0.0)
+    ratio = np.full(len(total), np.inf)
+    np.divide(signal, noise, out=ratio, where=noise > 0)
+    return np.sqrt(np.where(signal > 0, ratio, 0.0))
 
 
 def compute_noise_ceiling(
@@ -200,11 +211,81 @@ def compute_leave_one_out(
     return lower, upper
 
 
+def compute_ceiling(
+    responses: ArrayLike,
+    stimulus_id: ArrayLike,
+    *,
+    method: str = "ncsnr",
+    metric: str = "pearson_r",
+    n_repeats: ArrayLike | None = None,
+    n_splits: int = 20,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Ceiling of a score on the mean of repeats, in the metric of the score, from any of three estimates.
+
+    Each estimate is turned into the ratio of signal to noise of one trial, and this into the ceiling of
+    :func:`compute_noise_ceiling`; with the same metric and repeats the three estimate the same number.
+
+    Parameters
+    ----------
+    responses : array of shape (n_presentations, k)
+        Single trials in any unit.
+    stimulus_id : array of shape (n_presentations,)
+        What was shown in each trial.
+    method : {"ncsnr", "split_half", "leave_one_out"}
+        Analysis of variance (:func:`compute_ncsnr`), stepped-up correlation of halves
+        (:func:`compute_split_half`), or correlation of a repeat with the mean of the others
+        (the lower bound of :func:`compute_leave_one_out`).
+    metric : {"pearson_r", "r2", "explained_variance"}
+        Metric of the score that will be divided by the ceiling.
+    n_repeats : int or array of shape (n_test_stimuli,), optional
+        Trials averaged in each test stimulus; by default those of ``responses``.
+    n_splits, seed : int
+        Random splits of ``method="split_half"``.
+
+    Returns
+    -------
+    array of shape (k,)
+        In [0, 1]; 0 where the estimate is negative.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compute_split_half`, or if an option is unknown.
+
+    Notes
+    -----
+    With ``x`` the ratio of signal to noise variance of one trial, a repeat correlates with the mean of m
+    others as ``r = x / sqrt((x + 1) (x + 1 / m))``, which is solved for x. Numbers of others that differ
+    between stimuli enter through their mean reciprocal.
+    """
+    check_option("method", method, METHODS)
+    counts = np.unique(np.asarray(stimulus_id), return_counts=True)[1]
+    repeated = counts[counts > 1]
+    if method == "ncsnr":
+        ncsnr = compute_ncsnr(responses, stimulus_id)
+    elif method == "split_half":
+        share = compute_split_half(responses, stimulus_id, n_splits=n_splits, seed=seed).clip(0, 1)
+        with np.errstate(divide="ignore"):
+            ncsnr = np.sqrt(np.mean(1 / repeated) * share / (1 - share))
+    else:
+        square = compute_leave_one_out(responses, stimulus_id)[0].clip(0, 1) ** 2
+        others = np.mean(1 / (repeated - 1))
+        half = square * (1 + others) / 2
+        with np.errstate(divide="ignore"):
+            ncsnr = np.sqrt((half + np.sqrt(half**2 + (1 - square) * square * others)) / (1 - square))
+    return compute_noise_ceiling(ncsnr, counts if n_repeats is None else n_repeats, metric=metric)
+
+
 def _check_trials(
-    responses: ArrayLike, stimulus_id: ArrayLike
+    responses: ArrayLike, stimulus_id: ArrayLike, *, finite: bool = True
 ) -> tuple[NDArray, NDArray[np.intp], NDArray[np.intp]]:
     """Trials, the stimulus number of each, and the repeats of each stimulus."""
-    responses = check_array("responses", responses, ndim=2, remedy="drop incomplete trials first")
+    responses = check_array(
+        "responses", responses, ndim=2, finite=finite, remedy="drop incomplete trials first"
+    )
+    if responses.dtype not in (np.float32, np.float64):
+        responses = responses.astype(np.float64)
     stimulus_id = np.asarray(stimulus_id)
     if stimulus_id.shape != (len(responses),):
         raise ValueError(
@@ -220,25 +301,38 @@ def _check_trials(
     return responses, group, n_repeats
 
 
-def _ncsnr_of_block(
-    responses: NDArray[np.float64], group: NDArray[np.intp], n_repeats: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    n, n_stimuli = len(responses), len(n_repeats)
+def _sum_squares(
+    responses: NDArray, group: NDArray[np.intp], n_repeats: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], ...]:
+    """Sums of squares about the grand mean, of trials and of stimuli, and a bound on the absolute values.
+
+    One pass over the trials, in chunks that stay in cache. Differences are taken in the type of the trials,
+    sums over chunks in float64; taking out a first guess of the mean keeps their digits.
+    """
+    k = responses.shape[1]
+    guess = responses[:16].mean(axis=0, dtype=np.float64).astype(responses.dtype)
+    total, between, mean = np.zeros((3, k))
     order = np.argsort(group, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(n_repeats)[:-1]])
-    centred = responses - responses.mean(axis=0)
-    means = np.add.reduceat(centred[order], starts, axis=0) / n_repeats[:, None]
-    total = (centred**2).sum(axis=0)
-    between = (n_repeats[:, None] * means**2).sum(axis=0)
-    rounding = n * (4 * np.finfo(np.float64).eps * np.abs(responses).max(axis=0)) ** 2
-    within = np.maximum(total - between, 0.0)
-    within[within <= np.maximum(rounding, 1e-15 * total)] = 0.0
-    noise = within / (n - n_stimuli)
-    signal = (between - (n_stimuli - 1) * noise) / (n - (n_repeats**2).sum() / n)
-    signal = np.where(total > rounding, np.maximum(signal, 0.0), 0.0)
-    ratio = np.full(len(total), np.inf)
-    np.divide(signal, noise, out=ratio, where=noise > 0)
-    return np.sqrt(np.where(signal > 0, ratio, 0.0))
+    starts = np.cumsum(n_repeats) - n_repeats
+    step = max(1, _VALUES // k)
+    # New memory for every chunk would cost as much as the arithmetic.
+    all_trials, all_sums = np.empty((2, step, k), dtype=responses.dtype)
+    for times in np.unique(n_repeats):
+        rows = order[starts[n_repeats == times][:, None] + np.arange(times)]
+        for chunk in (rows[first : first + step] for first in range(0, len(rows), step)):
+            trials, sums = all_trials[: len(chunk)], all_sums[: len(chunk)]
+            for number, repeat in enumerate(chunk.T):
+                np.take(responses, repeat, axis=0, out=trials, mode="clip")
+                trials -= guess
+                total += np.einsum("ij,ij->j", trials, trials)
+                if number == 0:
+                    sums[:] = trials
+                else:
+                    sums += trials
+            between += np.einsum("ij,ij->j", sums, sums) / times
+            mean += sums.sum(axis=0)
+    offset = mean**2 / len(responses)
+    return total - offset, between - offset, np.abs(guess) + np.sqrt(total)
 
 
 def _rows_by_repeat(group: NDArray[np.intp], n_repeats: NDArray[np.intp]) -> list[NDArray[np.intp]]:

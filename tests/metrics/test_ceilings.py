@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from neurovis.metrics.ceilings import (
+    METHODS,
+    compute_ceiling,
     compute_leave_one_out,
     compute_ncsnr,
     compute_noise_ceiling,
     compute_split_half,
 )
-from neurovis.metrics.regression import pearson_r, r2
+from neurovis.metrics.regression import explained_variance, pearson_r, r2
 
 NCSNR = np.repeat([0.0, 0.25, 0.5, 1.0, 2.0], 40)
 
@@ -60,14 +62,14 @@ def test_ncsnr_recovers_the_truth(n_repeats, rng):
     assert estimate[0] < 0.12
 
 
-@pytest.mark.parametrize("metric", ["pearson_r", "r2"])
+@pytest.mark.parametrize("metric", [pearson_r, r2, explained_variance])
 @pytest.mark.parametrize(
     "n_repeats", [np.full(400, 1), np.full(400, 2), np.full(400, 3), np.repeat([3, 2, 1], 133)]
 )
 def test_the_true_signal_reaches_the_ceiling(metric, n_repeats, rng):
     trials, order, signal = simulate(rng, n_repeats)
-    score = {"pearson_r": pearson_r, "r2": r2}[metric](average(trials, order), signal)
-    ceiling = compute_noise_ceiling(NCSNR, n_repeats, metric=metric)
+    score = metric(average(trials, order), signal)
+    ceiling = compute_noise_ceiling(NCSNR, n_repeats, metric=metric.__name__)
     np.testing.assert_allclose(by_level(score)[1:], by_level(ceiling)[1:], rtol=0.03, atol=0.01)
 
 
@@ -113,11 +115,37 @@ def test_leave_one_out_brackets_the_ceiling_of_one_trial(rng):
     np.testing.assert_allclose(upper, np.sqrt((snr + 1 / 3) / (snr + 1)), atol=0.02)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("metric", [pearson_r, r2, explained_variance])
+@pytest.mark.parametrize("n_repeats", [np.full(400, 3), np.repeat([5, 3, 2], 130), np.repeat([4, 2, 1], 150)])
+def test_every_estimate_gives_the_score_of_the_true_signal(method, metric, n_repeats, rng):
+    trials, order, signal = simulate(rng, n_repeats)
+    score = by_level(metric(average(trials, order), signal))
+    ceiling = compute_ceiling(trials, order, method=method, metric=metric.__name__, n_splits=5)
+    np.testing.assert_allclose(by_level(ceiling)[2:], score[2:], atol=0.03)
+    # Trained on some repeats, tested on others: the ceiling is that of the test stimuli.
+    fewer, numbers, _ = simulate(rng, np.full(400, 2))
+    other = compute_ceiling(fewer, numbers, method=method, metric=metric.__name__, n_repeats=n_repeats)
+    np.testing.assert_allclose(by_level(other)[2:], score[2:], atol=0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_chunks_keep_the_digits_of_large_offsets(dtype, rng, monkeypatch):
+    trials, order, _ = simulate(rng, rng.integers(1, 5, 60))
+    expected = compute_ncsnr(trials, order)
+    monkeypatch.setattr("neurovis.metrics.ceilings._VALUES", 700)
+    chunked = compute_ncsnr((trials + 100).astype(dtype), order)
+    np.testing.assert_allclose(chunked, expected, atol=1e-9 if dtype is np.float64 else 2e-3)
+
+
 def test_silent_and_noise_free_neuroids():
     stimulus = np.repeat(np.arange(5), 2)
     trials = np.column_stack([np.full(10, 0.1, "f4"), stimulus])
     np.testing.assert_array_equal(compute_ncsnr(trials, stimulus), [0, np.inf])
     np.testing.assert_allclose(compute_split_half(trials, stimulus), [0, 1])
+    for method in METHODS:
+        np.testing.assert_allclose(compute_ceiling(trials, stimulus, method=method), [0, 1])
+    np.testing.assert_array_equal(compute_ncsnr(trials.astype("f4") + 7, stimulus), [0, np.inf])
 
 
 @pytest.mark.parametrize("function", [compute_ncsnr, compute_split_half, compute_leave_one_out])
@@ -134,6 +162,8 @@ def test_bad_trials(function, rng):
 def test_bad_parameters():
     with pytest.raises(ValueError, match=r"metric must be .* got 'spearman_r'"):
         compute_noise_ceiling([1.0], 3, metric="spearman_r")
+    with pytest.raises(ValueError, match=r"method must be .* got 'halves'"):
+        compute_ceiling(np.eye(6), np.arange(6) // 2, method="halves")
     with pytest.raises(ValueError, match="ncsnr must not be NaN, got 1 NaN of 2"):
         compute_noise_ceiling([1.0, np.nan], 3)
     with pytest.raises(ValueError, match="n_repeats must be at least 1, got 0"):
