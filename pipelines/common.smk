@@ -17,13 +17,17 @@ shell.prefix(f"export PATH=$PATH:{Path(sys.executable).parent}; ")
 wildcard_constraints:
     dataset="simulated|real/[a-z0-9_]+",
     subject="[A-Za-z0-9]+",
-    features="[A-Za-z0-9][A-Za-z0-9.-]*",
+    # A joint space is written a+b, and stays one entity of a file name.
+    features="[A-Za-z0-9][A-Za-z0-9.+-]*",
+    space="[A-Za-z0-9][A-Za-z0-9.-]*",
+    encoder="[a-z][a-z0-9-]*",
     study="[a-z0-9_]+",
     seed="[0-9]+",
 
 
 ENV = "envs/neurovis.yaml"
 SIMULATED = config["simulated"]
+GPU = 0 if config["device"] == "cpu" else 1
 
 
 def name_of(dataset):
@@ -39,16 +43,65 @@ def published():
     ]
 
 
-def features_of(dataset):
+def entry_of(dataset):
+    """The block of the config that describes a data set."""
     if dataset == "simulated":
-        return config["features"]
-    return config["real"]["datasets"][name_of(dataset)]["features"]
+        return {**SIMULATED, "features": config["features"]} | {
+            key: config["encoding"][key] for key in ("models", "partition")
+        }
+    return config["real"]["datasets"][name_of(dataset)]
+
+
+def features_of(dataset):
+    return entry_of(dataset)["features"]
 
 
 def subjects_of(dataset):
-    if dataset == "simulated":
-        return SIMULATED["subjects"]
-    return config["real"]["datasets"][name_of(dataset)]["subjects"]
+    return entry_of(dataset)["subjects"]
+
+
+def models_of(dataset):
+    """(features, encoder) of every model of a data set; ridge on each space where it names none."""
+    entry = entry_of(dataset)
+    blocks = entry.get(
+        "models", [{"features": entry["features"], "encoders": ["ridge"]}]
+    )
+    return [
+        (features, encoder)
+        for block in blocks
+        for features in block["features"]
+        for encoder in block["encoders"]
+    ]
+
+
+def encoding_of(dataset, subject, suffix="encoding.nc"):
+    """Files of every model of one subject."""
+    return [
+        f"results/{dataset}/encoding/sub-{subject}_features-{features}_encoder-{encoder}_{suffix}"
+        for features, encoder in models_of(dataset)
+    ]
+
+
+def figures_of(dataset, subject):
+    """Figures that show what the models of one subject are worth."""
+    names = [f"sub-{subject}_features.png"]
+    if len(models_of(dataset)) > 1:
+        names.append(f"sub-{subject}_comparison.tsv")
+    names += [
+        f"sub-{subject}_features-{joint}_partition.tsv"
+        for joint in entry_of(dataset).get("partition", [])
+    ]
+    return [f"results/{dataset}/figures/{name}" for name in names]
+
+
+def resources_of(wildcards, key, default):
+    """What a data set asks for its large jobs, e.g. mem_mb."""
+    return entry_of(wildcards.dataset).get("resources", {}).get(key, default)
+
+
+def options_of(block, name):
+    """Options of a feature space or an encoder as one JSON argument."""
+    return json.dumps(block.get(name, {}), sort_keys=True)
 
 
 def rsa_subjects_of(dataset):

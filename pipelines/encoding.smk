@@ -1,31 +1,115 @@
-# Voxel encoders: one job per subject and feature space; regions and neuroids are loops inside.
+# Voxel encoders: one job per subject and model; regions and neuroids are loops inside.
+
+
+def parts_of(features):
+    """Options that name the files of a joint space."""
+    return " ".join(f"--features {path}" for path in features)
 
 
 rule fit_encoder:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",
-        features="results/{dataset}/features/{features}.nc",
+        features=lambda wildcards: expand(
+            "results/{{dataset}}/features/{space}.nc",
+            space=wildcards.features.split("+"),
+        ),
         responses="results/{dataset}/responses/sub-{subject}.nc",
     output:
-        result="results/{dataset}/encoding/sub-{subject}_features-{features}_encoding.nc",
+        result="results/{dataset}/encoding/sub-{subject}_features-{features}_encoder-{encoder}_encoding.nc",
+        prediction="results/{dataset}/encoding/sub-{subject}_features-{features}_encoder-{encoder}_prediction.nc",
+        weights="results/{dataset}/encoding/sub-{subject}_features-{features}_encoder-{encoder}_weights.safetensors",
     log:
-        "logs/{dataset}/encoding/sub-{subject}_features-{features}.log",
+        "logs/{dataset}/encoding/sub-{subject}_features-{features}_encoder-{encoder}.log",
     benchmark:
-        "logs/benchmarks/fit_encoder/{dataset}/sub-{subject}_{features}.jsonl"
+        "logs/benchmarks/fit_encoder/{dataset}/sub-{subject}_{features}_{encoder}.jsonl"
     conda:
         ENV
-    threads: 1
+    threads: lambda wildcards: resources_of(wildcards, "threads", 1)
     resources:
-        mem_mb=2500,
-        runtime=120,
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 120),
+        gpu=GPU,
     params:
         code=compute_fingerprint(
             "encoding", "evaluation.encoding", "evaluation.preparation", "metrics"
         ),
+        features=lambda wildcards, input: parts_of(input.features),
+        options=lambda wildcards: options_of(
+            config["encoding"]["options"], wildcards.encoder
+        ),
         n_permutations=config["encoding"]["n_permutations"],
         fdr=config["encoding"]["fdr"],
+        device=config["device"],
         seed=config["seed"],
     shell:
-        "neurovis encoding fit --stimuli $(dirname {input.stimuli}) --features {input.features}"
-        " --responses {input.responses} --n-permutations {params.n_permutations} --fdr {params.fdr}"
-        " --seed {params.seed} --out {output.result} > {log} 2>&1"
+        "neurovis encoding fit --stimuli $(dirname {input.stimuli}) {params.features}"
+        " --responses {input.responses} --encoder {wildcards.encoder} --options {params.options:q}"
+        " --n-permutations {params.n_permutations} --fdr {params.fdr} --device {params.device}"
+        " --seed {params.seed} --out {output.result} --prediction {output.prediction}"
+        " --weights {output.weights} > {log} 2>&1"
+
+
+rule compare_models:
+    input:
+        predictions=lambda wildcards: encoding_of(
+            wildcards.dataset, wildcards.subject, "prediction.nc"
+        ),
+    output:
+        table="results/{dataset}/figures/sub-{subject}_comparison.tsv",
+    log:
+        "logs/{dataset}/compare_models/sub-{subject}.log",
+    benchmark:
+        "logs/benchmarks/compare_models/{dataset}/sub-{subject}.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        runtime=30,
+    params:
+        code=compute_fingerprint("evaluation.comparison", "cli.encoding"),
+        predictions=lambda wildcards, input: " ".join(
+            f"--prediction {path}" for path in input.predictions
+        ),
+        section=lambda wildcards: section_of(wildcards.dataset, "Encoding"),
+        n_bootstraps=config["rsa"]["n_bootstraps"],
+        seed=config["seed"],
+    shell:
+        "neurovis encoding compare {params.predictions} --n-bootstraps {params.n_bootstraps}"
+        " --subject {wildcards.subject} --section '{params.section}' --seed {params.seed}"
+        " --out {output.table} > {log} 2>&1"
+
+
+rule partition_variance:
+    input:
+        stimuli="results/{dataset}/stimuli/stimuli.json",
+        features=lambda wildcards: expand(
+            "results/{{dataset}}/features/{space}.nc",
+            space=wildcards.features.split("+"),
+        ),
+        responses="results/{dataset}/responses/sub-{subject}.nc",
+    output:
+        table="results/{dataset}/figures/sub-{subject}_features-{features}_partition.tsv",
+    log:
+        "logs/{dataset}/partition_variance/sub-{subject}_features-{features}.log",
+    benchmark:
+        "logs/benchmarks/partition_variance/{dataset}/sub-{subject}_{features}.jsonl"
+    conda:
+        ENV
+    threads: lambda wildcards: resources_of(wildcards, "threads", 1)
+    resources:
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 120),
+        gpu=GPU,
+    params:
+        code=compute_fingerprint("encoding", "evaluation.partitioning", "metrics"),
+        features=lambda wildcards, input: parts_of(input.features),
+        section=lambda wildcards: section_of(wildcards.dataset, "Encoding"),
+        n_bootstraps=config["rsa"]["n_bootstraps"],
+        device=config["device"],
+        seed=config["seed"],
+    shell:
+        "neurovis encoding partition --stimuli $(dirname {input.stimuli}) {params.features}"
+        " --responses {input.responses} --n-bootstraps {params.n_bootstraps} --device {params.device}"
+        " --subject {wildcards.subject} --section '{params.section}' --seed {params.seed}"
+        " --out {output.table} > {log} 2>&1"

@@ -25,12 +25,7 @@ rule plot_stimuli:
 
 rule plot_encoding:
     input:
-        encoding=lambda wildcards: expand(
-            "results/{dataset}/encoding/sub-{subject}_features-{features}_encoding.nc",
-            dataset=wildcards.dataset,
-            subject=wildcards.subject,
-            features=features_of(wildcards.dataset),
-        ),
+        encoding=lambda wildcards: encoding_of(wildcards.dataset, wildcards.subject),
     output:
         figure="results/{dataset}/figures/sub-{subject}_features.png",
     log:

@@ -1,23 +1,39 @@
 # Feature spaces: one job per (stimulus set, feature space), shared by every subject.
 
 
+def space_of(name):
+    """Catalog name and options of a feature space; a name that the config does not define is the catalog's."""
+    return config["spaces"].get(name, {"space": name})
+
+
 rule extract_features:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",
     output:
-        features="results/{dataset}/features/{features}.nc",
+        features="results/{dataset}/features/{space}.nc",
     log:
-        "logs/{dataset}/features/{features}.log",
+        "logs/{dataset}/features/{space}.log",
     benchmark:
-        "logs/benchmarks/extract_features/{dataset}/{features}.jsonl"
+        "logs/benchmarks/extract_features/{dataset}/{space}.jsonl"
     conda:
         ENV
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=60,
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 60),
+        gpu=GPU,
     params:
         code=compute_fingerprint("features"),
+        name=lambda wildcards: space_of(wildcards.space)["space"],
+        options=lambda wildcards: json.dumps(
+            space_of(wildcards.space).get("options", {}), sort_keys=True
+        ),
+        extract=lambda wildcards: " ".join(
+            f"--{key} {value}"
+            for key, value in space_of(wildcards.space).get("extract", {}).items()
+        ),
+        device=config["device"],
     shell:
-        "neurovis features extract --stimuli $(dirname {input.stimuli}) --features {wildcards.features}"
+        "neurovis features extract --stimuli $(dirname {input.stimuli}) --features {params.name}"
+        " --options {params.options:q} {params.extract} --device {params.device}"
         " --out {output.features} > {log} 2>&1"

@@ -1,6 +1,15 @@
 # Published data sets in the form that the shared rules read, and the study of each one's own question.
 
 
+def root_option(dataset):
+    """--root of a data set: its own `root`, or the folder of all; nothing leaves the search to the command."""
+    own = entry_of(dataset).get("root")
+    try:
+        return f"--root {own or find_real_root(config)}"
+    except FileNotFoundError:
+        return ""
+
+
 rule gather_stimuli:
     output:
         stimuli="results/{dataset}/stimuli/stimuli.json",
@@ -12,16 +21,19 @@ rule gather_stimuli:
         ENV
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 30),
     params:
         code=compute_fingerprint("datasets"),
         name=lambda wildcards: name_of(wildcards.dataset),
-        root=lambda wildcards: find_real_root(config),
+        root=lambda wildcards: root_option(wildcards.dataset),
+        options=lambda wildcards: json.dumps(
+            entry_of(wildcards.dataset).get("options", {}), sort_keys=True
+        ),
         subjects=lambda wildcards: ",".join(subjects_of(wildcards.dataset)),
     shell:
-        "neurovis data stimuli --dataset {params.name} --subjects {params.subjects} --root {params.root}"
-        " --out $(dirname {output.stimuli}) > {log} 2>&1"
+        "neurovis data stimuli --dataset {params.name} --subjects {params.subjects} {params.root}"
+        " --options {params.options:q} --out $(dirname {output.stimuli}) > {log} 2>&1"
 
 
 rule load_responses:
@@ -35,15 +47,18 @@ rule load_responses:
         ENV
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 30),
     params:
         code=compute_fingerprint("datasets"),
         name=lambda wildcards: name_of(wildcards.dataset),
-        root=lambda wildcards: find_real_root(config),
+        root=lambda wildcards: root_option(wildcards.dataset),
+        options=lambda wildcards: json.dumps(
+            entry_of(wildcards.dataset).get("options", {}), sort_keys=True
+        ),
     shell:
-        "neurovis data load --dataset {params.name} --subject {wildcards.subject} --root {params.root}"
-        " --out {output.responses} > {log} 2>&1"
+        "neurovis data load --dataset {params.name} --subject {wildcards.subject} {params.root}"
+        " --options {params.options:q} --out {output.responses} > {log} 2>&1"
 
 
 rule run_study:

@@ -24,13 +24,17 @@ rule report_simulated:
         rsa="results/simulated/rsa/rsa.tsv",
         subjects=expand(
             [
-                "results/simulated/figures/sub-{subject}_features.png",
                 "results/simulated/figures/sub-{subject}_preference.png",
                 "results/simulated/brainscore/sub-{subject}.tsv",
                 "results/simulated/truth_scores/sub-{subject}.tsv",
             ],
             subject=SIMULATED["subjects"],
         ),
+        models=[
+            figure
+            for subject in SIMULATED["subjects"]
+            for figure in figures_of("simulated", subject)
+        ],
     output:
         report="results/report.html",
     log:
@@ -48,6 +52,42 @@ rule report_simulated:
         " --logs logs/simulated --config {input.config} --out {output.report} > {log} 2>&1"
 
 
+def targets_of(dataset):
+    """Figures and tables of a published data set with images."""
+    return [
+        f"results/{dataset}/figures/stimuli.png",
+        *([f"results/{dataset}/rsa/rsa.tsv"] if rsa_subjects_of(dataset) else []),
+        *(
+            figure
+            for subject in subjects_of(dataset)
+            for figure in figures_of(dataset, subject)
+        ),
+    ]
+
+
+# One data set alone, e.g. a large one on a cluster: snakemake results/real/nsd/report.html
+rule report_dataset:
+    input:
+        config=CONFIG_USED,
+        results=lambda wildcards: targets_of(f"real/{wildcards.name}"),
+    output:
+        report="results/real/{name}/report.html",
+    log:
+        "logs/real/{name}/report.log",
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=compute_fingerprint("plotting", "cli.report"),
+    shell:
+        "neurovis report build --results results/real/{wildcards.name} --kind real"
+        " --benchmarks logs/benchmarks --logs logs/real/{wildcards.name} --config {input.config}"
+        " --out {output.report} > {log} 2>&1"
+
+
 rule report_real:
     input:
         config=CONFIG_USED,
@@ -55,18 +95,7 @@ rule report_real:
         datasets=lambda wildcards: [
             target
             for dataset in published()
-            for target in (
-                f"results/{dataset}/figures/stimuli.png",
-                *(
-                    [f"results/{dataset}/rsa/rsa.tsv"]
-                    if rsa_subjects_of(dataset)
-                    else []
-                ),
-                *(
-                    f"results/{dataset}/figures/sub-{subject}_features.png"
-                    for subject in subjects_of(dataset)
-                ),
-            )
+            for target in targets_of(dataset)
         ],
     output:
         report="results/report_real.html",

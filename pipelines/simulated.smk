@@ -116,7 +116,7 @@ rule score_truth:
     input:
         truth="results/simulated/truth/sub-{subject}/truth.json",
         encoding=expand(
-            "results/simulated/encoding/sub-{{subject}}_features-{features}_encoding.nc",
+            "results/simulated/encoding/sub-{{subject}}_features-{features}_encoder-ridge_encoding.nc",
             features=config["features"],
         ),
         responses="results/simulated/responses/sub-{subject}.nc",

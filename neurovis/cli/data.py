@@ -36,15 +36,17 @@ def gather_stimuli(
     subjects: str = typer.Option(..., help="Comma-separated subjects whose stimuli are gathered."),
     out: Path = typer.Option(..., help="Folder of the stimulus set."),
     root: Path | None = typer.Option(None, help="Folder above the data set."),
+    options: str = typer.Option("{}", help='Choices of the loader as JSON, e.g. \'{"roi": "streams"}\'.'),
 ) -> None:
     """Write the stimuli of a data set as one folder."""
     from neurovis import catalog
+    from neurovis.cli.names import parse_options
     from neurovis.core import make_provenance
     from neurovis.io import gather_stimulus_sets
 
-    load = catalog.datasets.load(dataset)
-    sets = [load(subject=subject, root=root)[0] for subject in subjects.split(",")]
-    record = make_provenance("data stimuli", {"dataset": dataset, "subjects": subjects})
+    load, choices = catalog.datasets.load(dataset), parse_options(options)
+    sets = [load(subject=subject, root=root, **choices)[0] for subject in subjects.split(",")]
+    record = make_provenance("data stimuli", {"dataset": dataset, "subjects": subjects, "options": options})
     stimuli = gather_stimulus_sets(sets, out, name=dataset, provenance=record)
     typer.echo(f"{len(stimuli)} stimuli in {out}")
 
@@ -55,13 +57,16 @@ def load_responses(
     subject: str = typer.Option(..., help="Subject or session."),
     out: Path = typer.Option(..., help="netCDF file of the responses."),
     root: Path | None = typer.Option(None, help="Folder above the data set."),
+    options: str = typer.Option("{}", help="Choices of the loader as JSON."),
 ) -> None:
     """Write the responses of one subject as NeuralData."""
     from neurovis import catalog
+    from neurovis.cli.names import parse_options
     from neurovis.core import make_provenance
     from neurovis.io import write_neural_data
 
-    _, responses = catalog.datasets.load(dataset)(subject=subject, root=root)
-    record = make_provenance("data load", {"dataset": dataset, "subject": subject})
+    choices = parse_options(options)
+    _, responses = catalog.datasets.load(dataset)(subject=subject, root=root, **choices)
+    record = make_provenance("data load", {"dataset": dataset, "subject": subject, "options": options})
     write_neural_data(responses, out, provenance=record)
     typer.echo(f"{responses.shape[0]} rows x {responses.shape[1]} neuroids in {out}")

@@ -185,7 +185,7 @@ def score_truth(
     """Score one subject's results against what was planted; the only step that reads the truth."""
     import pandas as pd
 
-    from neurovis.cli.names import read_features_entity
+    from neurovis.cli.names import read_entity
     from neurovis.core import make_provenance
     from neurovis.datasets.simulated import read_truth
     from neurovis.datasets.simulated.bold import compute_beta_noise_sd
@@ -203,7 +203,7 @@ def score_truth(
     noise_sd = compute_beta_noise_sd(known.parameters, known.subject, method=method, signal_sd=signal_sd)
     table = score_recovery(
         known,
-        {read_features_entity(path): read_encoding(path) for path in encoding},
+        {read_entity(path, "features"): read_encoding(path) for path in encoding},
         held_out={item: int(counts[item]) for item in find_test_ids(shown, data) or []},
         preference=read_table(preference),
         categories={item: str(shown.table.loc[item, "category"]) for item in counts.index},

@@ -1,22 +1,56 @@
-"""What file names say: entities such as ``sub-01_features-gabor_encoding.nc``, as in BIDS."""
+"""What names and options on the command line say.
+
+Files are named by entities, as in BIDS: ``sub-01_features-gabor_encoder-ridge_encoding.nc``.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 
-def read_features_entity(path: Path) -> str:
-    """Feature space in the name of a result.
+def read_entity(path: Path, entity: str) -> str:
+    """One entity in the name of a result, e.g. ``features`` or ``encoder``.
 
     Raises
     ------
     ValueError
-        If the name holds no ``features-<name>``.
+        If the name does not hold it.
     """
     entities = dict(part.split("-", 1) for part in path.stem.split("_") if "-" in part)
-    if "features" not in entities:
+    if entity not in entities:
         raise ValueError(
-            f"the name of {path} must hold the feature space, e.g. "
-            "sub-01_features-gabor_encoding.nc; rename it."
+            f"the name of {path} must hold {entity}-<name>, e.g. "
+            "sub-01_features-gabor_encoder-ridge_encoding.nc; rename it."
         )
-    return entities["features"]
+    return entities[entity]
+
+
+def read_model_name(path: Path) -> str:
+    """Feature space and encoder in the name of a result, short where the encoder is ridge.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_entity`.
+    """
+    features, encoder = read_entity(path, "features"), read_entity(path, "encoder")
+    return features if encoder == "ridge" else f"{features} ({encoder})"
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Keyword arguments written as a JSON object.
+
+    Raises
+    ------
+    ValueError
+        If the text is no JSON object.
+    """
+    try:
+        options = json.loads(text)
+    except json.JSONDecodeError:
+        options = None
+    if isinstance(options, dict):
+        return options
+    raise ValueError(f'options must be a JSON object such as {{"pool": 8}}, got {text!r}; mind the quotes.')

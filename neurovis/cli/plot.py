@@ -46,7 +46,7 @@ def plot_encoding(
     """Draw feature spaces side by side, scores against ceilings and, for vertices, maps on the surface."""
     import numpy as np
 
-    from neurovis.cli.names import read_features_entity
+    from neurovis.cli.names import read_model_name
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.io import read_table
     from neurovis.plotting import (
@@ -58,8 +58,8 @@ def plot_encoding(
         write_figure,
     )
 
-    results = {read_features_entity(path): read_encoding(path) for path in encoding}
-    summaries = {read_features_entity(path): read_table(path.with_suffix(".tsv")) for path in encoding}
+    results = {read_model_name(path): read_encoding(path) for path in encoding}
+    summaries = {read_model_name(path): read_table(path.with_suffix(".tsv")) for path in encoding}
     names = list(results)
     order = list(next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(_region_rank)))
     stacked = {

@@ -24,6 +24,7 @@ from neurovis.core import (
     NeuralData,
     Score,
     align,
+    average_repeats,
     check_array,
     check_neural_data,
     check_option,
@@ -56,12 +57,17 @@ class EncodingResult:
         (one-sided permutation), ``q_value`` (Benjamini-Hochberg over the neuroids) and, if the encoder has
         one, ``alpha``; so :func:`neurovis.io.write_score` keeps everything.
     truth, prediction : xarray.DataArray of dims ("stimulus", "neuroid"), optional
-        Held-out responses and out-of-sample predictions with the coordinate ``fold``; not written to file.
+        Held-out responses and out-of-sample predictions with the coordinate ``fold``; written by
+        :func:`neurovis.io.write_prediction`.
+    encoder : Encoder, optional
+        Fitted to the training stimuli of a fixed split; None over folds. Written by
+        :func:`neurovis.encoding.storage.write_encoder`.
     """
 
     score: Score
     truth: xr.DataArray | None = None
     prediction: xr.DataArray | None = None
+    encoder: Encoder | None = None
 
     @property
     def p_values(self) -> xr.DataArray:
@@ -202,7 +208,33 @@ def evaluate_encoding(
     values.attrs = {"n_permutations": n_permutations, "n_folds": len(folds), "n_held_out": len(truth)}
     ceiling = _estimate_ceiling(data, truth, metric, zscore) if metric in _WITH_CEILING else None
     ceiled = None if ceiling is None else values.copy(data=ceiling)
-    return EncodingResult(Score(values, metric, ceiled), truth, prediction)
+    kept = fitted if splitter is None else None
+    return EncodingResult(Score(values, metric, ceiled), truth, prediction, kept)
+
+
+def fit_encoder(
+    features: xr.DataArray, data: NeuralData, encoder: Encoder, *, zscore: bool = True
+) -> Encoder:
+    """Fit an encoder to every stimulus, to be used on others: nothing here is held out.
+
+    Parameters
+    ----------
+    features, data, encoder, zscore
+        As :func:`evaluate_encoding`.
+
+    Returns
+    -------
+    Encoder
+        A fitted clone.
+
+    Raises
+    ------
+    ValueError
+        If a stimulus has no features or a value is not finite.
+    """
+    if data.dims[0] == "presentation":
+        data = average_repeats(zscore_sessions(data) if zscore else data)
+    return clone(encoder).fit(align(features, data)[0].values, data.values)
 
 
 def summarise_encoding(

@@ -4,10 +4,12 @@ from neurovis.io.atomic import atomic_path
 from neurovis.io.netcdf import (
     read_features,
     read_neural_data,
+    read_prediction,
     read_provenance,
     read_score,
     write_features,
     write_neural_data,
+    write_prediction,
     write_score,
 )
 from neurovis.io.stimuli import gather_stimulus_sets, read_stimulus_set, write_stimulus_table
@@ -19,6 +21,7 @@ __all__ = [
     "read_features",
     "read_json",
     "read_neural_data",
+    "read_prediction",
     "read_provenance",
     "read_score",
     "read_stimulus_set",
@@ -26,6 +29,7 @@ __all__ = [
     "write_features",
     "write_json",
     "write_neural_data",
+    "write_prediction",
     "write_score",
     "write_stimulus_table",
     "write_table",

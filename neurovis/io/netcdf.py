@@ -44,16 +44,19 @@ def read_neural_data(path: str | Path) -> NeuralData:
 def write_features(
     features: xr.DataArray, path: str | Path, *, provenance: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write one layer's features, dims ("stimulus", "feature"), atomically.
+    """Write features, dims ("stimulus" or "time", "feature"), atomically.
 
     Raises
     ------
     ValueError
         If the dims are others or values are not finite.
     """
-    if features.dims != ("stimulus", "feature") or "stimulus_id" not in features.coords:
+    rows = features.dims[0] if features.dims else None
+    if features.dims not in (("stimulus", "feature"), ("time", "feature")) or (
+        rows == "stimulus" and "stimulus_id" not in features.coords
+    ):
         raise ValueError(
-            f"features must have dims ('stimulus', 'feature') and a coordinate 'stimulus_id', got "
+            f"features must have dims ('stimulus' or 'time', 'feature') and a coordinate 'stimulus_id', got "
             f"{features.dims} with {sorted(map(str, features.coords))}; flatten each layer first."
         )
     if not np.isfinite(features.values).all():
@@ -80,6 +83,35 @@ def read_score(path: str | Path) -> Score:
     dataset = _read(path, "score")
     ceiling = dataset.get("ceiling")
     return Score(dataset["values"], str(dataset.attrs["metric"]), ceiling)
+
+
+def write_prediction(
+    truth: xr.DataArray,
+    prediction: xr.DataArray,
+    path: str | Path,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write held-out responses and their predictions, dims ("stimulus", "neuroid"), atomically.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in shape.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            f"prediction must have the shape of truth {truth.shape}, got {prediction.shape}; pass both of "
+            "one evaluation."
+        )
+    values = xr.Dataset({"truth": truth, "prediction": (truth.dims, prediction.values)})
+    return _write(values, path, "prediction", provenance)
+
+
+def read_prediction(path: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
+    """Read (truth, prediction) from :func:`write_prediction`; raises as :func:`read_neural_data`."""
+    dataset = _read(path, "prediction")
+    return dataset["truth"].rename(None), dataset["prediction"].rename(None)
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

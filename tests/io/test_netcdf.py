@@ -8,12 +8,14 @@ from neurovis.io import (
     read_features,
     read_json,
     read_neural_data,
+    read_prediction,
     read_provenance,
     read_score,
     read_table,
     write_features,
     write_json,
     write_neural_data,
+    write_prediction,
     write_score,
 )
 
@@ -139,3 +141,13 @@ def test_json_and_tables_refuse_broken_files(tmp_path):
     table.write_text("")
     with pytest.raises(ValueError, match="empty"):
         read_table(table)
+
+
+def test_predictions_survive_the_file(tmp_path, rng):
+    coords = {"stimulus_id": ("stimulus", ["a", "b"]), "region": ("neuroid", ["V1", "V1", "FFA"])}
+    truth = xr.DataArray(rng.random((2, 3)), dims=("stimulus", "neuroid"), coords=coords)
+    path = write_prediction(truth, truth + 1, tmp_path / "p.nc")
+    for read, written in zip(read_prediction(path), (truth, truth + 1), strict=True):
+        xr.testing.assert_identical(read, written)
+    with pytest.raises(ValueError, match="prediction must have the shape of truth"):
+        write_prediction(truth, truth[:1], tmp_path / "q.nc")
