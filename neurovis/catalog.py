@@ -42,9 +42,11 @@ encoders = Registry(
     {
         "banded_ridge": "neurovis.encoding.banded:make_banded_ridge",
         "factorised": "neurovis.encoding.factorised:make_factorised",
+        "best_layer": "neurovis.encoding.best_layer:make_best_layer",
         "fwrf": "neurovis.encoding.fwrf:make_fwrf",
         "prf": "neurovis.encoding.prf:make_prf",
         "ridge": "neurovis.encoding.ridge:Ridge",
+        "stacked": "neurovis.encoding.stacking:make_stacked",
         "transformer": "neurovis.encoding.transformer:make_transformer",
     },
 )

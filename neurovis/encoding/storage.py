@@ -28,9 +28,11 @@ from neurovis.io import atomic_path, write_json
 ENCODER_CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "BandedRidge": "neurovis.encoding.banded",
+        "BestLayer": "neurovis.encoding.best_layer",
         "FeatureWeightedRF": "neurovis.encoding.fwrf",
         "PRF": "neurovis.encoding.prf",
         "Ridge": "neurovis.encoding.ridge",
+        "Stacked": "neurovis.encoding.stacking",
     }
 )
 """Class name -> module of every encoder that can be written and read."""
