@@ -10,6 +10,7 @@ datasets = Registry(
     "dataset",
     {
         "algonauts2023": "neurovis.datasets.algonauts2023:load_algonauts2023",
+        "bold5000": "neurovis.datasets.bold5000:load_bold5000",
         "digit69": "neurovis.datasets.digit69:load_digit69",
         "fsaverage_retinotopy": "neurovis.datasets.fsaverage_retinotopy:load_fsaverage_retinotopy",
         "haxby2001": "neurovis.datasets.haxby2001:load_haxby2001",
