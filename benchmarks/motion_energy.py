@@ -3,7 +3,7 @@
     python benchmarks/motion_energy.py [--sizes 96x128 144x256 --frames 300 --pairs 5]
 
 Prints one line per size and backend: median seconds, their ratio, and the largest difference of amplitudes
-relative to the largest one, with and without pymoten's mask of taps below 0.001. pymoten's torch backend takes
+relative to the largest one, with and without pymoten's mask of taps below 0.001. Its torch backend takes
 float64 movies only.
 """
 
