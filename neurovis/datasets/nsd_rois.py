@@ -102,7 +102,7 @@ class Space:
     def read_hemispheres(self, collection: str | None, mask: NDArray[np.bool_]) -> NDArray[np.str_]:
         """Side of every neuroid of a mask: "left", "right" or, where the files do not tell, "unknown"."""
         if not self.is_volume:
-            return np.where(np.argwhere(mask)[:, 0] == 0, *HEMISPHERES)
+            return np.where(np.argwhere(mask)[:, 0] == 0, "left", "right")
         if collection is None:
             return np.full(int(mask.sum()), "unknown")
         # The file of one hemisphere is -1 outside its cortex, 0 or more inside.
