@@ -2,11 +2,13 @@
 
 from neurovis.io.atomic import atomic_path
 from neurovis.io.netcdf import (
+    read_dataset,
     read_features,
     read_neural_data,
     read_prediction,
     read_provenance,
     read_score,
+    write_dataset,
     write_features,
     write_neural_data,
     write_prediction,
@@ -18,6 +20,7 @@ from neurovis.io.tables import read_json, read_table, write_json, write_table
 __all__ = [
     "atomic_path",
     "gather_stimulus_sets",
+    "read_dataset",
     "read_features",
     "read_json",
     "read_neural_data",
@@ -26,6 +29,7 @@ __all__ = [
     "read_score",
     "read_stimulus_set",
     "read_table",
+    "write_dataset",
     "write_features",
     "write_json",
     "write_neural_data",

@@ -114,6 +114,30 @@ def read_prediction(path: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
     return dataset["truth"].rename(None), dataset["prediction"].rename(None)
 
 
+def write_dataset(
+    dataset: xr.Dataset, path: str | Path, kind: str, *, provenance: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a result of several arrays, compressed and atomically, under the name of what it holds.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Without a MultiIndex.
+    path : path
+        File to write.
+    kind : str
+        What the file holds, e.g. ``"partition"``; :func:`read_dataset` refuses others.
+    provenance : mapping, optional
+        Record to keep inside.
+    """
+    return _write(dataset, path, kind, provenance)
+
+
+def read_dataset(path: str | Path, kind: str) -> xr.Dataset:
+    """Read a Dataset written by :func:`write_dataset`; raises as :func:`read_neural_data`."""
+    return _read(path, kind)
+
+
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """Provenance record of any netCDF file written here (empty if it was written without one)."""
     with _open(path) as dataset:
