@@ -160,7 +160,7 @@ def solve_prf(
     Returns
     -------
     PRFSolution
-        A neuroid that is constant, or that no candidate explains with a positive gain, keeps the first
+        A neuroid that is constant, or that no candidate explains with a positive gain, stays at its best
         candidate and has gain 0.
     """
     to = _Converter(device, screen.shown.dtype)

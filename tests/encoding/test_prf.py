@@ -30,13 +30,10 @@ def apertures():
 
 
 def respond_slowly(X, x_dva, y_dva, sigma_dva, exponent, gain, baseline, hrf=None):
-    """One neuroid, place by place and scan by scan."""
-    grid_x, grid_y = make_grid_dva((SIDE, SIDE), SIZE)
-    area = (SIZE[0] / SIDE) ** 2
-    drive = np.zeros(len(X))
-    for place, (x, y) in enumerate(zip(grid_x.ravel(), grid_y.ravel(), strict=True)):
-        density = np.exp(-((x - x_dva) ** 2 + (y - y_dva) ** 2) / (2 * sigma_dva**2)) / sigma_dva**2
-        drive += X[:, place] * density * area / (2 * np.pi)
+    """One neuroid, straight from the formula."""
+    x, y = make_grid_dva((SIDE, SIDE), SIZE)
+    density = np.exp(-((x - x_dva) ** 2 + (y - y_dva) ** 2) / (2 * sigma_dva**2)) / (2 * np.pi * sigma_dva**2)
+    drive = X @ density.ravel() * (SIZE[0] / SIDE) ** 2
     response = drive**exponent
     if hrf is not None:
         response = np.convolve(response, hrf)[: len(X)]
@@ -88,7 +85,7 @@ def test_without_noise_the_truth_is_found(apertures, compressive, hrf):
     [(False, 0.5, 0.25, 0.16), (False, 1.0, 0.5, 0.3), (True, 0.5, 0.32, 0.22), (True, 1.0, 0.65, 0.4)],
 )
 def test_planted_fields_are_found_in_noise(apertures, seed, compressive, noise, centre_dva, size_octaves):
-    y, truth = plant(apertures, seed, n_neuroids=50, noise=noise, compressive=compressive, hrf=HRF)
+    y, truth = plant(apertures, seed, n_neuroids=40, noise=noise, compressive=compressive, hrf=HRF)
     fitted = PRF(**PLACED, compressive=compressive, hrf=HRF).fit(apertures, y)
     distance = np.hypot(fitted.x_dva_ - truth["x_dva"], fitted.y_dva_ - truth["y_dva"])
     assert np.median(distance) < centre_dva
