@@ -33,7 +33,8 @@ class StimulusSet:
         Name of the set.
     table : pandas.DataFrame
         Index ``stimulus_id`` (unique strings); column ``path`` relative to ``root``, of a file or of a row
-        of a brick (see the module's docstring); further columns describe the stimuli.
+        of a brick (see the module's docstring); further columns describe the stimuli. Its attribute
+        ``obtain`` says where to get files that do not come with the set.
     root : pathlib.Path
         Folder that the paths are relative to.
     size_dva : tuple of float
@@ -125,8 +126,9 @@ class StimulusSet:
         brick = _BRICK.fullmatch(entry)
         path = self.root / (brick["file"] if brick else entry)
         if not path.is_file():
+            remedy = self.table.attrs.get("obtain", "check the set's root")
             raise FileNotFoundError(
-                f"stimulus {stimulus_id!r} of {self.name!r} has no file at {path}; check the set's root."
+                f"stimulus {stimulus_id!r} of {self.name!r} has no file at {path}; {remedy}."
             )
         if brick:
             return _read_brick_row(path, brick["array"], int(brick["row"]))
