@@ -13,17 +13,41 @@ from numpy.typing import NDArray
 from neurovis.core import StimulusSet
 
 
-def load_batches(stimuli: StimulusSet, *, batch_size: int, name: str) -> Iterator[list[NDArray[np.uint8]]]:
-    """Images of a stimulus set in order, in batches of ``batch_size``; the last one may be smaller.
+def split_ids(stimuli: StimulusSet, *, batch_size: int, name: str) -> Iterator[list[str]]:
+    """Stimulus ids in order, in batches of ``batch_size``, under a progress bar on standard error.
 
     Parameters
     ----------
     stimuli : StimulusSet
-        Images, not movies.
+        Not empty.
     batch_size : int
-        Images held at a time.
+        Stimuli at a time; the last batch may be smaller.
     name : str
-        Feature space, shown beside the progress bar on standard error.
+        Feature space, shown beside the bar.
+
+    Raises
+    ------
+    ValueError
+        If the set is empty or ``batch_size`` is not positive.
+    """
+    from tqdm import tqdm
+
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}; pass for example 32.")
+    if len(stimuli) == 0:
+        raise ValueError(
+            f"stimuli must hold at least one stimulus, got none in {stimuli.name!r}; check the subset."
+        )
+    ids = stimuli.stimulus_ids
+    with tqdm(total=len(ids), desc=name, unit="stim", disable=None, leave=False, file=sys.stderr) as bar:
+        for start in range(0, len(ids), batch_size):
+            batch = ids[start : start + batch_size]
+            yield batch
+            bar.update(len(batch))
+
+
+def load_batches(stimuli: StimulusSet, *, batch_size: int, name: str) -> Iterator[list[NDArray[np.uint8]]]:
+    """Images of a stimulus set in order, batch by batch; parameters as :func:`split_ids`.
 
     Yields
     ------
@@ -32,28 +56,17 @@ def load_batches(stimuli: StimulusSet, *, batch_size: int, name: str) -> Iterato
     Raises
     ------
     ValueError
-        If the set is empty or holds movies, or ``batch_size`` is not positive.
+        As :func:`split_ids`, and if the set holds movies.
     """
-    from tqdm import tqdm
-
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}; pass for example 32.")
-    if len(stimuli) == 0:
-        raise ValueError(
-            f"stimuli must hold at least one image, got none in {stimuli.name!r}; check the subset."
-        )
-    ids = stimuli.stimulus_ids
-    with tqdm(total=len(ids), desc=name, unit="image", disable=None, leave=False, file=sys.stderr) as bar:
-        for start in range(0, len(ids), batch_size):
-            images = [stimuli.load(stimulus_id) for stimulus_id in ids[start : start + batch_size]]
-            for stimulus_id, image in zip(ids[start : start + batch_size], images, strict=True):
-                if image.ndim != 3:
-                    raise ValueError(
-                        f"stimuli must be images (height, width, 3), got the movie {stimulus_id!r} of shape "
-                        f"{image.shape}; make a stimulus set of its frames first."
-                    )
-            yield images
-            bar.update(len(images))
+    for ids in split_ids(stimuli, batch_size=batch_size, name=name):
+        images = [stimuli.load(stimulus_id) for stimulus_id in ids]
+        for stimulus_id, image in zip(ids, images, strict=True):
+            if image.ndim != 3:
+                raise ValueError(
+                    f"stimuli must be images (height, width, 3), got the movie {stimulus_id!r} of shape "
+                    f"{image.shape}; make a stimulus set of its frames first."
+                )
+        yield images
 
 
 def choose_layers(requested: Sequence[str] | None, available: Sequence[str], *, name: str) -> tuple[str, ...]:
@@ -81,39 +94,55 @@ def make_feature_array(
     name: str,
     layer: str,
     coords: Mapping[str, NDArray] | None = None,
+    size_dva: tuple[float, float] | None = None,
+    times: Sequence[tuple[str, float]] | None = None,
 ) -> xr.DataArray:
     """Label one layer's features.
 
     Parameters
     ----------
-    values : array of shape (n_stimuli, n_features)
-        Rows in the order of ``stimuli``.
+    values : array of shape (n_rows, n_features)
+        Rows in the order of ``stimuli``, or of ``times``.
     stimuli : StimulusSet
         Gives the coordinate ``stimulus_id``.
     name, layer : str
         Stored as attributes.
     coords : mapping of str to array of shape (n_features,), optional
         What each feature is, e.g. ``orientation_deg``.
+    size_dva : tuple of float, optional
+        (height, width) that a grid of features covers [degrees], stored as an attribute.
+    times : sequence of (str, float), optional
+        Stimulus and time from its start [s] of each row, where rows are moments of movies.
 
     Raises
     ------
     ValueError
         If values are not finite.
     """
-    if not np.isfinite(values).all():
+    n_bad = sum(int((~np.isfinite(values[rows])).sum()) for rows in _split_rows(values))
+    if n_bad:
         raise ValueError(
-            f"features of {name!r} at layer {layer!r} must be finite, got "
-            f"{int((~np.isfinite(values)).sum())} NaN or infinite; check the weights and preprocessing."
+            f"features of {name!r} at layer {layer!r} must be finite, got {n_bad} NaN or infinite; check the "
+            "weights and preprocessing, and that half precision can hold them."
         )
+    row = "stimulus" if times is None else "time"
+    ids = stimuli.stimulus_ids if times is None else [stimulus_id for stimulus_id, _ in times]
     return xr.DataArray(
         values,
-        dims=("stimulus", "feature"),
+        dims=(row, "feature"),
         coords={
-            "stimulus_id": ("stimulus", np.asarray(stimuli.stimulus_ids, dtype=str)),
+            "stimulus_id": (row, np.asarray(ids, dtype=str)),
+            **({} if times is None else {"time": np.array([time for _, time in times])}),
             **{key: ("feature", np.asarray(entries)) for key, entries in (coords or {}).items()},
         },
-        attrs={"features": name, "layer": layer},
+        attrs={"features": name, "layer": layer, **({"size_dva": size_dva} if size_dva else {})},
     )
+
+
+def _split_rows(values: NDArray, n_bytes: int = 1 << 26) -> Iterator[slice]:
+    """Slices of rows of about ``n_bytes``, so that mapped files are never read as a whole."""
+    step = max(1, n_bytes // max(1, values[:1].nbytes))
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def concatenate_features(parts: Mapping[str, xr.DataArray], coord: str) -> xr.DataArray:

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
+from neurovis.features.preprocessing import ImagePreprocessing
+from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import find_weights, load_checkpoint
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
+from neurovis.features.preprocessing import ImagePreprocessing
+from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import find_weights
 from neurovis.io.arrays import read_npz
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurovis.core import check_option, import_optional
-from neurovis.features.torch_module import LibraryPreprocessing, ModuleFeatures, choose_stages
+from neurovis.features.capture import Execution, choose_stages, count_prefix_tokens
+from neurovis.features.preprocessing import LibraryPreprocessing
+from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import build_pretrained, build_seeded, load_checkpoint
 
 
@@ -18,7 +20,10 @@ def make_torchvision(
     checkpoint: str | Path | None = None,
     seed: int = 0,
     pool: int | None = 4,
-    tokens: str = "first",
+    tokens: str | None = None,
+    precision: str = "float32",
+    channels_last: bool = False,
+    compiled: bool = False,
 ) -> ModuleFeatures:
     """Feature space ``torchvision:<model>``.
 
@@ -35,7 +40,10 @@ def make_torchvision(
     seed : int
         Of the random weights if ``pretrained`` is false.
     pool, tokens
-        As in :class:`ModuleFeatures`.
+        As in :class:`neurovis.features.reduction.Reduction`; by default the class token where there is one,
+        else the mean.
+    precision, channels_last, compiled
+        As in :class:`neurovis.features.capture.Execution`.
 
     Raises
     ------
@@ -60,8 +68,10 @@ def make_torchvision(
     else:
         module = build_seeded(lambda: models.get_model(model, weights=None), seed)
     transform = weights.transforms()
+    n_prefix = count_prefix_tokens(module)
     return ModuleFeatures(
         f"torchvision:{model}", module, choose_stages(module, layers),
-        LibraryPreprocessing(transform, repr(transform)), pool, tokens,
+        LibraryPreprocessing(transform, repr(transform)), pool, tokens or ("first" if n_prefix else "mean"),
         version=f"torchvision {import_optional('torchvision', extra='torch').__version__}",
+        n_prefix_tokens=n_prefix, execution=Execution(precision, channels_last, compiled),
     )  # fmt: skip

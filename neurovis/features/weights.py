@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from neurovis.core import compute_file_hash, find_data_root, find_model, import_optional
 from neurovis.training.checkpoints import read_tensors
@@ -16,6 +20,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 Network = TypeVar("Network", bound="nn.Module")
+
+HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+"""The hub that timm, open_clip and transformers download from."""
+
+_PATIENCE_S = 3.0
+
+_REMEDY = (
+    "download that file elsewhere and pass it as checkpoint, ask for random weights with pretrained=False "
+    "(None for open_clip), or use 'worldnet', whose weights ship with neurovis"
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +155,22 @@ def build_seeded(build: Callable[[], Network], seed: int) -> Network:
         return build()
 
 
-def build_pretrained(build: Callable[[], nn.Module], *, name: str, origin: str) -> nn.Module:
+def build_pretrained(
+    build: Callable[[], Network], *, name: str, origin: str, remedy: str = _REMEDY
+) -> Network:
     """Build a module whose library downloads its weights, or say what is missing.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the module.
+    name : str
+        Of the feature space, for the message.
+    origin : str
+        Where the weights come from. If it is the hub of Hugging Face and the hub does not answer, only files
+        that are already here are used: its library would try again for most of a minute.
+    remedy : str
+        What to do without a network.
 
     Raises
     ------
@@ -150,11 +178,44 @@ def build_pretrained(build: Callable[[], nn.Module], *, name: str, origin: str) 
         Naming the model, the weights' origin and what to do offline.
     """
     try:
-        return build()
+        with _use_local_files() if origin.startswith(HUB) and not _answers(HUB) else nullcontext():
+            return build()
     # RuntimeError is what open_clip raises; the other libraries raise kinds of OSError.
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(
             f"weights of {name!r} are not on this machine and could not be fetched from {origin} ({error}); "
-            "download that file elsewhere and pass it as checkpoint, ask for random weights with "
-            "pretrained=False (None for open_clip), or use 'worldnet', whose weights ship with neurovis."
+            f"{remedy}."
         ) from error
+
+
+@contextmanager
+def _use_local_files() -> Iterator[None]:
+    """Let the hub's library look at files on this machine only, as ``HF_HUB_OFFLINE=1`` does at its start."""
+    constants: Any = import_optional("huggingface_hub.constants", extra="torch")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(url: str) -> bool:
+    """Whether a server answers in a short time, by whatever proxy the environment names."""
+    answers: list[bool] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (the hub's address)
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE_S):  # noqa: S310
+                answers.append(True)
+        except urllib.error.HTTPError:
+            answers.append(True)
+        except OSError:
+            answers.append(False)
+
+    # A name server that is away has its own, longer patience, so the question is left behind.
+    worker = threading.Thread(target=ask, daemon=True)
+    worker.start()
+    worker.join(_PATIENCE_S)
+    return bool(answers and answers[0])

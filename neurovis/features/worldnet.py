@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.core import find_model
-from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures
+from neurovis.features.preprocessing import ImagePreprocessing
+from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import load_checkpoint
 from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 from neurovis.training.models import check_model

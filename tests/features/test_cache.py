@@ -1,6 +1,9 @@
 """The feature cache: hits, misses, staleness, kills and broken files."""
 
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from PIL import Image
 from neurovis.features import cache
 from neurovis.features.cache import compute_feature_key, extract_cached, join_layers
 from neurovis.features.pixels import PixelFeatures
+from neurovis.features.worldnet import make_worldnet
 
 
 class Counting:
@@ -101,8 +105,8 @@ def test_a_killed_run_goes_on(stimuli, tmp_path):
     resumed = Counting()
     features = extract_cached(resumed, stimuli, root=tmp_path / "cache")
     _check(features, stimuli)
-    # The first part gives the coordinates and is made again, the second is kept, the third was missing.
-    assert resumed.n_images == 4 + 2
+    # Two of three parts were kept.
+    assert resumed.n_images == 2
 
 
 def test_a_truncated_part_is_made_again(stimuli, tmp_path):
@@ -110,7 +114,123 @@ def test_a_truncated_part_is_made_again(stimuli, tmp_path):
         extract_cached(Counting(fail_after=8), stimuli, root=tmp_path / "cache")
     part = sorted((tmp_path / "cache").rglob("*.npz"))[1]
     part.write_bytes(part.read_bytes()[:-40])
+    resumed = Counting()
+    _check(extract_cached(resumed, stimuli, root=tmp_path / "cache"), stimuli)
+    assert resumed.n_images == 4 + 2
+
+
+def test_a_part_with_a_flipped_bit_is_made_again(stimuli, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        extract_cached(Counting(fail_after=8), stimuli, root=tmp_path / "cache")
+    part = sorted((tmp_path / "cache").rglob("*.npz"))[0]
+    content = bytearray(part.read_bytes())
+    content[300] ^= 1
+    part.write_bytes(content)
     _check(extract_cached(Counting(), stimuli, root=tmp_path / "cache"), stimuli)
+
+
+SCRIPT = """
+import sys, time
+import pandas as pd
+from neurovis.core import StimulusSet
+from neurovis.features import cache
+from neurovis.features.pixels import PixelFeatures
+
+cache.PART_SIZE = 4
+root, out, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+
+class Slow:
+    name, layers, inner = "slow", PixelFeatures.layers, PixelFeatures(4, 4)
+    describe = inner.describe
+
+    def __call__(self, stimuli, *, layers=None, **options):
+        print("part", *stimuli.stimulus_ids, flush=True)
+        time.sleep(pause)
+        return self.inner(stimuli, layers=layers)
+
+ids = [f"image-{row:03d}" for row in range(10)]
+table = pd.DataFrame({"path": [f"{i}.png" for i in ids]}, index=pd.Index(ids, name="stimulus_id"))
+cache.extract_cached(Slow(), StimulusSet("test", table, root, (8.0, 8.0)), root=out)
+print("done", flush=True)
+"""
+
+
+def _start(stimuli, out, pause):
+    command = [sys.executable, "-c", SCRIPT, str(stimuli.root), str(out), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_process_killed_in_the_middle_loses_one_part(stimuli, tmp_path):
+    process = _start(stimuli, tmp_path / "cache", pause=30)
+    assert process.stdout.readline().startswith("part image-000")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    # Killed in its first part: nothing is there. The next one is killed in the second.
+    process = _start(stimuli, tmp_path / "cache", pause=0.5)
+    while "image-004" not in process.stdout.readline():
+        pass
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    resumed = Counting()
+    resumed.name = "slow"
+    features = extract_cached(resumed, stimuli, root=tmp_path / "cache")
+    _check(features, stimuli)
+    assert resumed.n_images == 6
+
+
+def test_two_processes_at_once_share_the_work(stimuli, tmp_path):
+    processes = [_start(stimuli, tmp_path / "cache", pause=0.2) for _ in range(2)]
+    lines = [line for process in processes for line in process.communicate()[0].splitlines()]
+    assert lines.count("done") == 2
+    assert sum(line.startswith("part") for line in lines) == 3
+    reader = Counting()
+    reader.name = "slow"
+    _check(extract_cached(reader, stimuli, root=tmp_path / "cache"), stimuli)
+    assert reader.n_images == 0
+
+
+def test_parts_of_wide_layers_hold_fewer_stimuli(stimuli, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "PART_BYTES", 2 * 4 * (16 + 48))
+    seen = []
+
+    class Watching(Counting):
+        def __call__(self, part, **options):
+            seen.append(len(part))
+            return super().__call__(part, **options)
+
+    _check(extract_cached(Watching(), stimuli, root=tmp_path, batch_size=1), stimuli)
+    assert seen == [1, 2, 2, 2, 2, 1]
+
+
+def test_half_precision_on_request(stimuli, tmp_path):
+    exact = extract_cached(Counting(), stimuli, root=tmp_path)["grey"]
+    half = extract_cached(Counting(), stimuli, root=tmp_path, dtype="float16")["grey"]
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, exact, rtol=2**-10)
+    assert extract_cached(Counting(), stimuli, root=tmp_path)["grey"].dtype == np.float32
+
+    class Large(Counting):
+        def __call__(self, part, **options):
+            return {k: v * 1e6 for k, v in super().__call__(part, **options).items()}
+
+    with pytest.raises(ValueError, match=r"within 65504 for float16, got up to \d+; store them as float32"):
+        extract_cached(Large(side=3), stimuli, root=tmp_path, dtype="float16")
+    with pytest.raises(ValueError, match="dtype must be"):
+        extract_cached(Counting(), stimuli, root=tmp_path, dtype="int8")
+
+
+def test_places_and_extent_are_kept(stimuli, tmp_path):
+    extractor = make_worldnet(layers=("stage4",), pool=2)
+    direct = extractor(stimuli)["stage4"]
+    for _ in range(2):
+        stored = extract_cached(extractor, stimuli, root=tmp_path)["stage4"]
+        assert stored.attrs == direct.attrs
+        assert set(stored.coords) == {"stimulus_id", "channel", "row", "column"}
+        for key, coord in direct.coords.items():
+            np.testing.assert_array_equal(stored[key], coord)
+        np.testing.assert_allclose(stored, direct, atol=1e-5)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])

@@ -13,8 +13,8 @@ from PIL import Image
 
 from neurovis.core import find_model
 from neurovis.features import cifar_resnet20, squeezenet
+from neurovis.features.capture import capture_layers
 from neurovis.features.index import list_feature_spaces
-from neurovis.features.torch_module import capture_layers
 from neurovis.features.torchvision import make_torchvision
 from neurovis.features.weights import find_weights, load_checkpoint, read_weights_card
 from neurovis.features.worldnet import Worldnet, load_worldnet, make_worldnet

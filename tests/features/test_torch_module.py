@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from neurovis.core import FeatureExtractor
-from neurovis.features.torch_module import ImagePreprocessing, ModuleFeatures, list_layers
+from neurovis.features.capture import list_layers
+from neurovis.features.preprocessing import ImagePreprocessing
+from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import build_seeded
 
 
@@ -163,7 +165,7 @@ def test_preprocessing_by_hand():
 def test_movies_and_bad_batch_sizes_are_refused(noise_stimuli):
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         _make()(noise_stimuli, batch_size=0)
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="at least one stimulus"):
         _make()(noise_stimuli.subset([]))
     path = noise_stimuli.root / "movie.npy"
     np.save(path, np.zeros((2, 8, 8, 3), dtype=np.uint8))
