@@ -76,6 +76,48 @@ def compute_permutation_test(
     ValueError
         If shapes disagree, a value is not finite, or there are fewer than four blocks.
     """
+    observed, null = compute_permutation_null(
+        truth,
+        prediction,
+        metric=metric,
+        n_permutations=n_permutations,
+        block_length=block_length,
+        seed=seed,
+    )
+    return PermutationTest(
+        observed,
+        compute_p_value(observed, null),
+        compute_p_value(observed, null.max(axis=1, keepdims=True)),
+        np.percentile(null, 95, axis=0),
+    )
+
+
+def compute_permutation_null(
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    metric: Metric = pearson_r,
+    n_permutations: int = 1000,
+    block_length: int = 1,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores as they are and under permutations, for tests of whole maps (:mod:`neurovis.metrics.cluster`).
+
+    Parameters
+    ----------
+    truth, prediction, metric, n_permutations, block_length, seed
+        As :func:`compute_permutation_test`.
+
+    Returns
+    -------
+    observed : array of shape (k,)
+    null : array of shape (n_permutations, k)
+
+    Raises
+    ------
+    ValueError
+        As :func:`compute_permutation_test`.
+    """
     truth, prediction = check_pair(truth, prediction)
     n_blocks = -(-len(truth) // max(1, block_length))
     if block_length < 1 or n_blocks < 4:
@@ -98,12 +140,7 @@ def compute_permutation_test(
         score = _make_row_score(metric, truth[:, own], prediction[:, own])
         for number, order in enumerate(orders):
             null[number, own] = score(order)
-    return PermutationTest(
-        observed,
-        compute_p_value(observed, null),
-        compute_p_value(observed, null.max(axis=1, keepdims=True)),
-        np.percentile(null, 95, axis=0),
-    )
+    return observed, null
 
 
 def compute_p_value(observed: ArrayLike, null: ArrayLike) -> NDArray[np.float64]:
