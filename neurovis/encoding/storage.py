@@ -29,10 +29,12 @@ ENCODER_CLASSES: Mapping[str, str] = MappingProxyType(
     {
         "BandedRidge": "neurovis.encoding.banded",
         "BestLayer": "neurovis.encoding.best_layer",
+        "Factorised": "neurovis.encoding.factorised",
         "FeatureWeightedRF": "neurovis.encoding.fwrf",
         "PRF": "neurovis.encoding.prf",
         "Ridge": "neurovis.encoding.ridge",
         "Stacked": "neurovis.encoding.stacking",
+        "TransformerEncoder": "neurovis.encoding.transformer",
     }
 )
 """Class name -> module of every encoder that can be written and read."""
