@@ -4,6 +4,7 @@ from neurovis.core import import_optional
 
 import_optional("matplotlib", extra="plot")
 
+from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars  # noqa: E402
 from neurovis.plotting.recovery import plot_intervals, plot_recovery  # noqa: E402
 from neurovis.plotting.report import build_report, read_benchmarks  # noqa: E402
@@ -27,6 +28,8 @@ __all__ = [
     "PALETTE",
     "STYLE",
     "build_report",
+    "plot_attention",
+    "plot_attention_peaks",
     "plot_confusion",
     "plot_feature_comparison",
     "plot_intervals",
