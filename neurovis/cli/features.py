@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from neurovis.core import FeatureExtractor
 
 NAME = "features"
 app = typer.Typer(help="Feature spaces of stimuli.", no_args_is_help=True)
@@ -15,27 +19,72 @@ def extract(
     stimuli: Path = typer.Option(..., help="Folder of the stimulus set."),
     features: str = typer.Option(..., help="Catalog name, or library:model such as timm:resnet18."),
     out: Path = typer.Option(..., help="netCDF file; layers are joined, the coordinate `layer` tells them."),
-    batch_size: int = typer.Option(32, help="Images at a time."),
+    layer: list[str] = typer.Option([], help="A layer; may be given again. Default: the space's own."),
+    pool: int | None = typer.Option(None, help="Places along each side of a map; 0 keeps all."),
+    tokens: str | None = typer.Option(None, help="Of sequences: first, mean, patches or flatten."),
+    precision: str | None = typer.Option(None, help="float32, bfloat16 or float16."),
+    options: str = typer.Option("{}", help="Further options of the feature space as JSON."),
+    project: str | None = typer.Option(None, help="Reduce each layer: pca or sparse_random."),
+    n_components: int = typer.Option(512, help="Features that the reduction leaves of a layer."),
+    train_split: str = typer.Option("train", help="Value in the column `split` that components are of."),
+    batch_size: int = typer.Option(32, help="Stimuli at a time."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    seed: int = typer.Option(0, help="Seed of the reduction."),
 ) -> None:
-    """Extract every default layer of a feature space, through the content-addressed cache."""
-    from neurovis import catalog
-    from neurovis.core import make_provenance
+    """Extract layers of a feature space, through the content-addressed cache."""
+    from neurovis.cli.names import parse_options
+    from neurovis.core import check_option, make_provenance
     from neurovis.features.cache import extract_cached, join_layers
+    from neurovis.features.projection import METHODS, RandomProjection, project_features
     from neurovis.io import read_stimulus_set, write_features
 
-    name, _, model = features.partition(":")
-    extractor = catalog.features.load(name)(*([model] if model else []))
-    layers = extract_cached(extractor, read_stimulus_set(stimuli), batch_size=batch_size, device=device)
+    given = {"tokens": tokens, "precision": precision} | ({} if pool is None else {"pool": pool})
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if pool == 0:
+        chosen["pool"] = None
+    extractor = _build(features, chosen | parse_options(options))
+    shown = read_stimulus_set(stimuli)
+    if project is not None:
+        check_option("project", project, METHODS)
+    if project == "sparse_random":
+        extractor = RandomProjection(extractor, n_components, seed)
+    layers = extract_cached(extractor, shown, layers=layer or None, batch_size=batch_size, device=device)
+    if project == "pca":
+        train_ids = _find_split(shown.table, train_split, stimuli)
+        layers = {
+            name: project_features(array, train_ids, n_components=n_components, seed=seed)
+            for name, array in layers.items()
+        }
     joined = join_layers(layers)
-    record = make_provenance("features extract", {"features": features}, {"stimuli": stimuli / "stimuli.tsv"})
+    config = {"features": features, "layers": list(layers), "options": options, **chosen}
+    reduction = {"project": project, "n_components": n_components, "train_split": train_split, "seed": seed}
+    record = make_provenance(
+        "features extract", config | (reduction if project else {}), {"stimuli": stimuli / "stimuli.tsv"}
+    )
     write_features(joined, out, provenance=record)
     typer.echo(f"{joined.sizes['stimulus']} stimuli x {joined.sizes['feature']} features in {out}")
 
 
+@app.command("layers")
+def list_space_layers(
+    features: str = typer.Argument(..., help="Catalog name, or library:model such as timm:resnet18."),
+    options: str = typer.Option("{}", help='Options as JSON, e.g. {"pretrained": false}.'),
+) -> None:
+    """List the layers of a feature space; a star marks those that are extracted by default."""
+    from neurovis.cli.names import parse_options
+    from neurovis.features.capture import list_layers
+
+    extractor = _build(features, parse_options(options))
+    module = getattr(extractor, "module", None)
+    known = extractor.layers if module is None else list_layers(module)
+    defaults = {name.split("#")[0] for name in extractor.layers}
+    for name in known:
+        typer.echo(f"{'*' if name in defaults else ' '} {name}")
+
+
 @app.command("list")
 def list_spaces() -> None:
-    """List the feature spaces and what each needs."""
+    """List the feature spaces, what they take and what each needs."""
     from neurovis.features.index import list_feature_spaces
 
     typer.echo(list_feature_spaces().to_string(index=False))
@@ -54,3 +103,30 @@ def train_worldnet(
 
     train(out, n_images=n_images, n_epochs=n_epochs, seed=seed, device=device)
     typer.echo(f"weights and card in {out}")
+
+
+def _build(features: str, options: dict[str, Any]) -> FeatureExtractor:
+    """A feature space by catalog name, with the model after a colon."""
+    import inspect
+
+    from neurovis import catalog
+
+    name, _, model = features.partition(":")
+    build = catalog.features.load(name)
+    known = inspect.signature(build).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"feature space {name!r} has no option {unknown[0]!r}; its options are {', '.join(known)}."
+        )
+    return build(*([model] if model else []), **options)
+
+
+def _find_split(table: Any, split: str, folder: Path) -> list[str]:
+    """Ids of the training stimuli in a stimulus table."""
+    if "split" not in table.columns or not (table["split"] == split).any():
+        raise ValueError(
+            f"the table of {folder} must have a column `split` with {split!r} for project=pca, got columns "
+            f"{list(table.columns)}; components are fitted to training stimuli only."
+        )
+    return list(table.index[table["split"] == split])

@@ -201,6 +201,20 @@ def concatenate_features(parts: Mapping[str, xr.DataArray], coord: str) -> xr.Da
     )
 
 
+def concatenate_rows(parts: Sequence[xr.DataArray]) -> xr.DataArray:
+    """The same features of one set of stimuli after another; coordinates and attributes are the first's."""
+    first = parts[0]
+    row = first.dims[0]
+    coords = {
+        key: (coord.dims, np.concatenate([part.coords[key].values for part in parts]))
+        if coord.dims == (row,)
+        else coord
+        for key, coord in first.coords.items()
+    }
+    values = np.concatenate([part.values for part in parts])
+    return xr.DataArray(values, dims=first.dims, coords=coords, attrs=first.attrs)
+
+
 def join_spaces(spaces: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """Feature spaces side by side, with the coordinate ``space`` along ``"feature"``.
 

@@ -67,7 +67,8 @@ class GaborPyramid:
     -----
     Layers are ``"energy"`` (coordinates ``spatial_frequency_cpd``, ``orientation_deg``, ``x_dva`` right
     positive and ``y_dva`` up positive) and ``"colour"`` (``colour``, ``x_dva``, ``y_dva``). Orientation is
-    that of the bars: 0 is horizontal, counter-clockwise. The surround of an image is mid-grey.
+    that of the bars: 0 is horizontal, counter-clockwise. The surround of an image is mid-grey. A layer whose
+    channels share one grid has the coordinates ``channel``, ``row`` and ``column`` too.
     """
 
     spatial_frequencies_cpd: tuple[float, ...] = (0.35, 0.55, 0.85, 1.3, 2.0, 3.0)
@@ -143,7 +144,7 @@ class GaborPyramid:
         return {
             layer: make_feature_array(
                 np.concatenate(arrays), stimuli, name=self.name, layer=layer,
-                coords=_make_coords(self, layer, stimuli.size_dva),
+                coords=_make_coords(self, layer, stimuli.size_dva), size_dva=stimuli.size_dva,
             )
             for layer, arrays in parts.items()
         }  # fmt: skip
@@ -290,13 +291,24 @@ def _make_coords(pyramid: GaborPyramid, layer: str, size_dva: tuple[float, float
     if layer == "colour":
         y, x = (_find_places(pyramid.n_colour, side) for side in size_dva)
         colour, down, across = np.meshgrid(COLOUR_CHANNELS, -y, x, indexing="ij")
-        return {"colour": colour.ravel(), "x_dva": across.ravel(), "y_dva": down.ravel()}
+        colours = {"colour": colour.ravel(), "x_dva": across.ravel(), "y_dva": down.ravel()}
+        return colours | _number_places((len(COLOUR_CHANNELS), pyramid.n_colour, pyramid.n_colour))
     columns: dict[str, list[NDArray]] = {
-        key: [] for key in ("spatial_frequency_cpd", "orientation_deg", "x_dva", "y_dva")
+        key: [] for key in ("spatial_frequency_cpd", "orientation_deg", "y_dva", "x_dva")
     }
     for frequency, grid in zip(pyramid.spatial_frequencies_cpd, pyramid.grids, strict=True):
         y, x = (_find_places(grid, side) for side in size_dva)
         meshed = np.meshgrid([frequency], pyramid.orientations_deg, -y, x, indexing="ij")
         for key, values in zip(columns, meshed, strict=True):
             columns[key].append(values.ravel())
-    return {key: np.concatenate(values) for key, values in columns.items()}
+    coords: dict[str, NDArray] = {key: np.concatenate(values) for key, values in columns.items()}
+    if len(set(pyramid.grids)) == 1:
+        # One grid for all: every filter is a channel of maps.
+        shape = (len(pyramid.grids) * pyramid.n_orientations, pyramid.grids[0], pyramid.grids[0])
+        coords |= _number_places(shape)
+    return coords
+
+
+def _number_places(shape: tuple[int, int, int]) -> dict[str, NDArray]:
+    channel, row, column = np.indices(shape, dtype=np.int32).reshape(3, -1)
+    return {"channel": channel, "row": row, "column": column}

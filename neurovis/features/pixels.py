@@ -34,7 +34,8 @@ class PixelFeatures:
 
     Notes
     -----
-    Layers are ``"grey"`` (luma with the weights of ITU-R BT.601) and ``"colour"`` (RGB), both 0-1, by row.
+    Layers are ``"grey"`` (luma with the weights of ITU-R BT.601) and ``"colour"`` (RGB), both 0-1, by row;
+    coordinates ``channel``, ``row`` and ``column``.
     """
 
     grey_px: int = 24
@@ -68,9 +69,17 @@ class PixelFeatures:
             for layer in wanted:
                 parts[layer] += [self._reduce(image, layer) for image in images]
         return {
-            layer: make_feature_array(np.stack(rows), stimuli, name=self.name, layer=layer)
+            layer: make_feature_array(
+                np.stack(rows), stimuli, name=self.name, layer=layer, coords=self._make_coords(layer),
+                size_dva=stimuli.size_dva,
+            )
             for layer, rows in parts.items()
-        }
+        }  # fmt: skip
+
+    def _make_coords(self, layer: str) -> dict[str, NDArray[np.int32]]:
+        shape = (self.grey_px, self.grey_px, 1) if layer == "grey" else (self.colour_px, self.colour_px, 3)
+        row, column, channel = np.indices(shape, dtype=np.int32).reshape(3, -1)
+        return {"channel": channel, "row": row, "column": column}
 
     def _reduce(self, image: NDArray[np.uint8], layer: str) -> NDArray[np.float32]:
         grey = layer == "grey"

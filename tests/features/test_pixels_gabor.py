@@ -66,11 +66,11 @@ def test_phase_does_not_matter_and_contrast_does(make_stimuli):
 
 def test_places_follow_the_visual_field(make_stimuli):
     image = np.full((64, 64, 3), 127, dtype=np.uint8)
-    image[:32, 32:] = _make_grating(2.0, 0.0)[:32, 32:]
+    image[:32, :32] = _make_grating(2.0, 0.0)[:32, :32]
     features = GaborPyramid()(make_stimuli([image]))["energy"]
     fine = features.values[0] * (features["spatial_frequency_cpd"].values == 2.0)
     best = fine.argmax()
-    assert features["x_dva"].values[best] > 0
+    assert features["x_dva"].values[best] < 0
     assert features["y_dva"].values[best] > 0
 
 
@@ -174,3 +174,18 @@ def test_images_of_another_resolution_give_the_same_energy(make_stimuli):
         GaborPyramid()(make_stimuli([i], folder=f))["energy"] for i, f in ((image, "a"), (large, "b"))
     )
     assert np.corrcoef(small.values[0], big.values[0])[0, 1] > 0.98
+
+
+def test_places_of_pixels_and_of_uniform_grids(make_stimuli, rng):
+    image = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    stimuli = make_stimuli([image])
+    colour = PixelFeatures(6, 24)(stimuli)["colour"]
+    expected = image[colour["row"].values, colour["column"].values, colour["channel"].values] / 255
+    np.testing.assert_allclose(colour.values[0], expected, atol=1e-6)
+    assert colour.attrs["size_dva"] == (8.0, 8.0)
+    energy = GaborPyramid((1.0, 2.0), n_orientations=4, grids=(5, 5))(stimuli)["energy"]
+    np.testing.assert_allclose(energy["x_dva"], ((energy["column"] + 0.5) / 5 - 0.5) * 8, atol=1e-9)
+    np.testing.assert_allclose(energy["y_dva"], (0.5 - (energy["row"] + 0.5) / 5) * 8, atol=1e-9)
+    channel = 4 * (energy["spatial_frequency_cpd"] == 2.0) + energy["orientation_deg"] / 45
+    np.testing.assert_array_equal(energy["channel"], channel)
+    assert "row" not in GaborPyramid((1.0, 2.0), grids=(5, 6))(stimuli)["energy"].coords
