@@ -9,17 +9,20 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, check_cv
 from sklearn.utils.validation import check_is_fitted
 
-from neurovis.core import check_option
+from neurovis.core import NeuralData, check_option
 from neurovis.core.estimators import validate_estimator_input
 from neurovis.encoding.ridge_solvers import Folds, solve_ridge, solve_ridge_cv
 from neurovis.metrics.regression import r2
 
 DEFAULT_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-1, 8, 19))
+
+_SCALE_BYTES = 16e6  # of features at a time
 
 
 class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -125,13 +128,15 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             "fit_intercept": self.fit_intercept,
             "method": self.method,
             "device": self.device,
+            "overwrite_X": self.standardise,  # then it is a copy already
         }
         if len(alphas) == 1:
             solution = solve_ridge(scaled, responses, alpha=alphas[0], **options)
         else:
             folds = make_folds(self.cv, features, groups)
             solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
-        coef = solution.coef / scale[:, None]
+        coef = solution.coef
+        coef /= scale[:, None]
         self.coef_ = coef[:, 0] if single else coef
         self.intercept_ = solution.intercept[0] if single else solution.intercept
         self.alpha_ = solution.alpha[0] if single else solution.alpha
@@ -160,7 +165,9 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
-        return features @ self.coef_ + self.intercept_
+        prediction = features @ self.coef_
+        prediction += self.intercept_
+        return prediction
 
     def score(self, X: ArrayLike, y: ArrayLike) -> Any:
         """R^2 of each neuroid, never averaged.
@@ -200,11 +207,52 @@ def score_neuroids(truth: ArrayLike, prediction: NDArray) -> Any:
     return r2(truth, prediction)
 
 
+def make_ridge(
+    features: xr.DataArray,  # noqa: ARG001 (the signature of every builder)
+    data: NeuralData,  # noqa: ARG001
+    *,
+    seed: int = 0,  # noqa: ARG001
+    device: str = "cpu",
+    **options: Any,
+) -> Ridge:
+    """The builder of the catalog: ridge needs neither the structure of the features nor that of the data.
+
+    Parameters
+    ----------
+    features : xarray.DataArray
+        Features of the stimuli.
+    data : xarray.DataArray
+        Neural data.
+    seed : int
+        Ignored: nothing is drawn.
+    device : str
+        As :class:`Ridge`.
+    **options
+        Of :class:`Ridge`: ``alphas``, ``cv``, ``standardise``, ``fit_intercept`` or ``method``.
+
+    Returns
+    -------
+    Ridge
+        Not fitted.
+
+    Raises
+    ------
+    TypeError
+        If an option is none of those of :class:`Ridge`.
+    """
+    return Ridge(**options, device=device)
+
+
 def compute_scale(X: NDArray) -> NDArray:
     """Standard deviation of each feature in the dtype of ``X``; 1 where it is constant up to rounding."""
-    sd = X.std(axis=0, dtype=np.float64)
-    constant = sd <= 10 * np.finfo(X.dtype).eps * np.abs(X).max(axis=0)
-    return np.where(constant, 1.0, sd).astype(X.dtype)
+    scale = np.empty(X.shape[1], dtype=X.dtype)
+    width = max(1, int(_SCALE_BYTES / 8 / len(X)))
+    for start in range(0, X.shape[1], width):
+        columns = X[:, start : start + width]
+        sd = columns.std(axis=0, dtype=np.float64)
+        constant = sd <= 10 * np.finfo(X.dtype).eps * np.abs(columns).max(axis=0)
+        scale[start : start + width] = np.where(constant, 1.0, sd)
+    return scale
 
 
 def make_folds(cv: Any, X: NDArray, groups: ArrayLike | None) -> Folds:

@@ -17,16 +17,17 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 _EIGENVALUE_TOLERANCE = 1e-12  # of the largest: below it an eigenvalue is rounding of the Gram matrix
-_GROUPS = (1, 2, 4, 8, 16, 32)  # numbers of spectral groups that are tried; the cheapest one runs
+_GROUPS = (1, 2, 4, 6, 8, 12)  # numbers of spectral groups that are tried; the cheapest one runs
 _GRAM_BYTES = 64e6
 _CACHE_BYTES = 8e6  # of predictions at a time: they stay in the last-level cache of a processor
 _DEVICE_BYTES = 512e6  # the same on an accelerator, which wants large products
-_TEST_ROWS = 256
+_TEST_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Fold:
         Features of the rows in ``out``; None in the dual.
     shift : array of shape (rank,), optional
         What the mean of the training rows adds to the projection of a neuroid of training mean 1.
-    predictors : list of list of (slice, array)
-        For a run of test rows: per group its part of the spectrum and the predictors of its basis filters
-        (n_basis * n_rows, n_spectrum).
+    predictors : list of (slice, int, list of (slice, array))
+        For a run of test rows: the first basis filter that reaches them, and per group from there its part of
+        the spectrum and the predictors of its basis filters (n_basis * n_rows, n_spectrum).
     mixing : array of shape (n_alphas, n_basis_total + 1)
         Residuals of all penalties from the basis predictions and the truth.
     rotation : array of shape (n_test, rank), optional
@@ -62,7 +63,7 @@ class Fold:
     U: Any
     X_out: Any
     shift: Any
-    predictors: list[list[tuple[slice, Any]]]
+    predictors: list[tuple[slice, int, list[tuple[slice, Any]]]]
     mixing: Any
     rotation: Any
 
@@ -162,23 +163,22 @@ def _weigh(
     weakest = alphas.min()
     root = like(xp, 1 / np.sqrt(w + weakest), U)
     filters = (w[:, None] + weakest) / (w[:, None] + alphas)
-    groups = compress_filters(filters, tolerance=1e-5 if U.itemsize == 4 else 1e-9)
+    groups = compress_filters(filters, tolerance=3e-5 if U.itemsize == 4 else 1e-9)
     U, B, rotation = U * root, B * root, None
     if len(B) > len(w):
         # ||y - B a||^2 = ||y||^2 - ||Q'y||^2 + ||Q'y - R a||^2: predict rank rows instead of n_test.
-        rotation, B = xp.linalg.qr(B)
-    predictors = [
-        [
-            (
-                part,
-                (like(xp, basis.T, B)[:, None, :] * B[start : start + _TEST_ROWS, part]).reshape(
-                    -1, basis.shape[0]
-                ),
-            )
-            for part, basis, _ in groups
+        rotation, B = _compute_qr(xp, B)
+    starts = np.cumsum([0, *(len(mix) for *_, mix in groups)])
+    predictors = []
+    for start in range(0, len(B), _TEST_ROWS):
+        rows = slice(start, start + _TEST_ROWS)
+        # R is triangular: a part of the spectrum reaches no row below its end.
+        first = 0 if rotation is None else sum(part.stop <= start for part, *_ in groups)
+        weighted = [
+            (part, (like(xp, basis.T, B)[:, None, :] * B[rows, part]).reshape(-1, len(basis)))
+            for part, basis, _ in groups[first:]
         ]
-        for start in range(0, len(B), _TEST_ROWS)
-    ]
+        predictors.append((rows, int(starts[first]), weighted))
     # The last column stands for the truth, so that the products are residuals.
     mixture = np.vstack([*(mix for *_, mix in groups), np.full(len(alphas), -1.0)])
     return U, (predictors, like(xp, mixture.T, B), rotation)
@@ -217,30 +217,30 @@ def compute_fold_error(xp: ModuleType, fold: Fold, Y: Any, own_cross: Any, *, ce
         rotated = fold.rotation.T @ truth
         error += (truth**2).sum(0) - (rotated**2).sum(0)
         truth = rotated
+    n_alphas, n_basis = fold.mixing.shape
     n_rows = min(_TEST_ROWS, len(truth))
     budget = _CACHE_BYTES if xp is np or A.device.type == "cpu" else _DEVICE_BYTES
-    width = min(n_block, max(64, int(budget / (sum(fold.mixing.shape) * n_rows * A.itemsize))))
-    buffers = [_empty(xp, size * n_rows * width, A) for size in fold.mixing.shape[::-1]]
-    for chunk, groups in enumerate(fold.predictors):
-        held_out = truth[chunk * _TEST_ROWS : (chunk + 1) * _TEST_ROWS]
+    width = min(n_block, max(64, int(budget / ((n_alphas + n_basis) * n_rows * A.itemsize))))
+    buffers = [_empty(xp, size * n_rows * width, A) for size in (n_basis, n_alphas)]
+    for rows, skipped, groups in fold.predictors:
+        mixing = fold.mixing[:, skipped:]
         for start in range(0, n_block, width):
             columns = slice(start, min(start + width, n_block))
-            y = held_out[:, columns]
+            y = truth[rows, columns]
             predicted, residual = (
-                buffer[: size * y.shape[0] * y.shape[1]].reshape(size, *y.shape)
-                for buffer, size in zip(buffers, fold.mixing.shape[::-1], strict=True)
+                buffer[: size * y.shape[0] * y.shape[1]].reshape(size, -1)
+                for buffer, size in zip(buffers, mixing.shape[::-1], strict=True)
             )
             first = 0
             for part, predictor in groups:
                 last = first + len(predictor) // len(y)
-                xp.matmul(predictor, A[part, columns], out=predicted[first:last].reshape(len(predictor), -1))
+                out = predicted[first:last].reshape(len(predictor), -1)
+                xp.matmul(predictor, A[part, columns], out=out)
                 first = last
-            predicted[-1] = y
-            xp.matmul(
-                fold.mixing, predicted.reshape(len(predicted), -1), out=residual.reshape(len(residual), -1)
-            )
+            predicted[-1] = y.reshape(-1)
+            xp.matmul(mixing, predicted, out=residual)
             residual *= residual
-            error[:, columns] += residual.sum(1)
+            error[:, columns] += residual.reshape(n_alphas, len(y), -1).sum(1)
     return error
 
 
@@ -254,13 +254,12 @@ def compress_filters(
     filters : array of shape (n_spectrum, n_alphas)
         Filter of each penalty over ascending eigenvalues, between 0 and 1.
     tolerance : float
-        Singular values of a group up to this one are left out.
+        Largest error of an entry of the filters.
 
     Returns
     -------
     list of (rows, basis, mixture)
-        ``basis @ mixture`` (n_rows, n_basis) @ (n_basis, n_alphas) equals the filters of the rows up to the
-        tolerance.
+        ``basis @ mixture``, (n_rows, n_basis) @ (n_basis, n_alphas), equals the filters of the rows.
     """
     level = np.log(filters[:, filters[-1].argmin()])
     # Steps that are even in both count and logarithm keep a group short as well as narrow.
@@ -272,12 +271,15 @@ def compress_filters(
         groups = []
         for start, stop in itertools.pairwise(edges):
             U, s, Vt = np.linalg.svd(filters[start:stop], full_matrices=False)
-            keep = max(1, int((s > tolerance).sum()))
+            keep = max(1, int((s > tolerance).sum()))  # enough for any entry; often fewer are
+            while keep > 1 and np.abs((U[:, keep - 1 :] * s[keep - 1 :]) @ Vt[keep - 1 :]).max() <= tolerance:
+                keep -= 1
             groups.append((slice(start, stop), U[:, :keep] * s[:keep], Vt[:keep]))
         return groups
 
     def cost(groups: list[tuple[slice, NDArray, NDArray]]) -> int:
-        return sum(basis.size + mixture.size for _, basis, mixture in groups)
+        # A prediction is written and read, and mixing is a flat product at half the speed of a deep one.
+        return sum(basis.size + 2 * mixture.size + 16 * len(mixture) for _, basis, mixture in groups)
 
     return min((compress(n_groups) for n_groups in _GROUPS), key=cost)
 
@@ -298,6 +300,12 @@ def decompose(xp: ModuleType, gram: Any, dtype: Any) -> tuple[NDArray[np.float64
     first = int(np.searchsorted(values, values[-1] * _EIGENVALUE_TOLERANCE, side="right"))
     first = min(first, len(values) - 1)  # constant features have no eigenvalue above rounding
     return values[first:].clip(0), xp.asarray(U[:, first:], dtype=dtype)
+
+
+def _compute_qr(xp: ModuleType, B: Any) -> tuple[Any, Any]:
+    if xp is np:  # whose own would work in float64
+        return scipy.linalg.qr(B, mode="economic", check_finite=False)
+    return xp.linalg.qr(B)
 
 
 def compute_train_mean(xp: ModuleType, out: Any, n_train: int) -> Any:

@@ -17,52 +17,32 @@ on the processor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import check_array, check_option, import_optional
-from neurovis.encoding.ridge_folds import (
-    Fold,
-    Folds,
-    compute_fold_error,
-    compute_gram,
-    decompose,
-    make_dual_fold,
-    make_primal_fold,
-    to_numpy,
+from neurovis.core import check_array
+from neurovis.encoding.ridge_blocks import (
+    RidgeProblem,
+    RidgeSolution,
+    choose_alpha,
+    make_kernel_problem,
+    make_problem,
+    solve_problem,
 )
+from neurovis.encoding.ridge_folds import Folds
 
-_BLOCK_BYTES = 48e6  # of the responses and their products with the features at a time
-_DEVICE_BYTES = 4e9  # the same on an accelerator
-_FOLD_BYTES = 1.5e9  # of decompositions that are kept; further folds take another pass over the neuroids
+__all__ = [
+    "Folds",
+    "RidgeSolution",
+    "choose_alpha",
+    "compute_cv_error",
+    "compute_kernel_cv_error",
+    "solve_kernel_ridge",
+    "solve_ridge",
+    "solve_ridge_cv",
+]
 
-
-@dataclass(frozen=True)
-class RidgeSolution:
-    """Coefficients and the penalties that cross-validation chose.
-
-    Parameters
-    ----------
-    coef : array of shape (n_features, n_neuroids)
-        Weights.
-    intercept : array of shape (n_neuroids,)
-        Zero when no intercept was fitted.
-    alpha : array of shape (n_neuroids,)
-        Penalty used.
-    cv_error : array of shape (n_alphas, n_neuroids), optional
-        Mean squared error over the held-out rows of all folds, one row per candidate penalty in the order
-        given; None when no choice was made.
-    """
-
-    coef: NDArray
-    intercept: NDArray
-    alpha: NDArray
-    cv_error: NDArray | None = None
+_CHECK_BYTES = 16e6
 
 
 def solve_ridge_cv(
@@ -74,6 +54,7 @@ def solve_ridge_cv(
     fit_intercept: bool = True,
     method: str = "auto",
     device: str = "cpu",
+    overwrite_X: bool = False,
 ) -> RidgeSolution:
     """Ridge with the penalty of each neuroid chosen by cross-validation, then refitted on all rows.
 
@@ -92,7 +73,10 @@ def solve_ridge_cv(
     method : {"auto", "primal", "dual"}
         Decompose the features' Gram matrix, the rows', or the smaller one.
     device : str
-        ``"cpu"`` for numpy, otherwise a torch device such as ``"cuda"``.
+        ``"cpu"`` for numpy, otherwise a torch device such as ``"cuda"``, or ``"cpu:0"`` for torch on the
+        processor.
+    overwrite_X : bool
+        Centre X in place, which saves a copy where the caller needs it no more.
 
     Returns
     -------
@@ -112,8 +96,15 @@ def solve_ridge_cv(
     """
     features, responses = _check_rows(X, Y)
     _check_folds(folds, len(features))
-    problem = _make_problem(features, _count_rows(folds), fit_intercept, method, device)
-    return RidgeSolution(*_solve(problem, responses, _check_alphas("alphas", alphas), folds))
+    problem = make_problem(
+        features,
+        _count_rows(folds),
+        centre=fit_intercept,
+        method=method,
+        device=device,
+        overwrite=overwrite_X,
+    )
+    return solve_problem(problem, responses, _check_alphas("alphas", alphas), folds)
 
 
 def solve_ridge(
@@ -124,12 +115,13 @@ def solve_ridge(
     fit_intercept: bool = True,
     method: str = "auto",
     device: str = "cpu",
+    overwrite_X: bool = False,
 ) -> RidgeSolution:
     """Closed-form ridge with a given penalty per neuroid, from one eigendecomposition.
 
     Parameters
     ----------
-    X, Y, fit_intercept, method, device
+    X, Y, fit_intercept, method, device, overwrite_X
         As :func:`solve_ridge_cv`.
     alpha : float or array of shape (n_neuroids,)
         Penalty, positive.
@@ -145,8 +137,10 @@ def solve_ridge(
     """
     features, responses = _check_rows(X, Y)
     penalties = _check_alpha(alpha, responses.shape[1])
-    problem = _make_problem(features, len(features), fit_intercept, method, device)
-    return RidgeSolution(*_solve(problem, responses, penalties))
+    problem = make_problem(
+        features, len(features), centre=fit_intercept, method=method, device=device, overwrite=overwrite_X
+    )
+    return solve_problem(problem, responses, penalties)
 
 
 def compute_cv_error(
@@ -177,8 +171,14 @@ def compute_cv_error(
     """
     features, responses = _check_rows(X, Y)
     _check_folds(folds, len(features))
-    problem = _make_problem(features, _count_rows(folds), fit_intercept, method, device)
-    return _solve(problem, responses, _check_alphas("alphas", alphas), folds, refit=False)[3]
+    problem = make_problem(
+        features,
+        _count_rows(folds),
+        centre=fit_intercept,
+        method=method,
+        device=device,
+    )
+    return _compute_error(problem, responses, _check_alphas("alphas", alphas), folds)
 
 
 def compute_kernel_cv_error(
@@ -212,7 +212,7 @@ def compute_kernel_cv_error(
     kernel, responses = _check_kernel(gram, Y)
     _check_folds(folds, len(kernel))
     problem = _make_kernel_problem(kernel, responses, fit_intercept, device)
-    return _solve(problem, responses, _check_alphas("alphas", alphas), folds, refit=False)[3]
+    return _compute_error(problem, responses, _check_alphas("alphas", alphas), folds)
 
 
 def solve_kernel_ridge(
@@ -243,176 +243,20 @@ def solve_kernel_ridge(
     kernel, responses = _check_kernel(gram, Y)
     penalties = _check_alpha(alpha, responses.shape[1])
     problem = _make_kernel_problem(kernel, responses, fit_intercept, device)
-    return _solve(problem, responses, penalties)[0]
+    return solve_problem(problem, responses, penalties).coef
 
 
-def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
-    """Penalty of least error per neuroid; the largest one among exact ties.
-
-    Parameters
-    ----------
-    alphas : array of shape (n_alphas,)
-        Candidates in any order.
-    cv_error : array of shape (n_alphas, n_neuroids)
-        Error of each.
-
-    Returns
-    -------
-    array of shape (n_neuroids,)
-    """
-    penalties = np.asarray(alphas, dtype=np.float64)
-    descending = np.argsort(-penalties, kind="stable")
-    return penalties[descending[np.argmin(cv_error[descending], axis=0)]]
+def _compute_error(
+    problem: RidgeProblem, Y: NDArray, alphas: NDArray[np.float64], folds: Folds
+) -> NDArray[np.float64]:
+    error = solve_problem(problem, Y, alphas, folds, refit=False).cv_error
+    assert error is not None  # there are folds
+    return error
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """What all neuroids share, on the device of the computation."""
-
-    xp: ModuleType
-    X: Any  # (n, n_features), of zero mean if centred; None where only inner products are known
-    x_mean: NDArray | None  # (n_features,), zero if not centred
-    gram: Any  # float64, of the features (primal) or of the rows (dual)
-    dual: bool
-    centre: bool
-    dtype: type[np.float32] | type[np.float64]
-    device: str
-
-    def place(self, values: NDArray) -> Any:
-        values = values.astype(self.dtype, copy=False)
-        return values if self.xp is np else self.xp.as_tensor(values, device=self.device)
-
-    def prepare_fold(self, rows: tuple[NDArray, NDArray], alphas: NDArray[np.float64]) -> Fold:
-        dtype = getattr(self.xp, self.dtype.__name__)
-        if self.dual:
-            return make_dual_fold(self.xp, self.gram, rows, alphas, centre=self.centre, dtype=dtype)
-        return make_primal_fold(self.xp, self.X, self.gram, rows, alphas, centre=self.centre)
-
-
-@dataclass(frozen=True)
-class _Refit:
-    """Decomposition of all rows: coefficients are ``back U'Z / (w + alpha)``."""
-
-    w: Any  # (rank, 1)
-    U: Any  # (m, rank)
-    back: list[Any]  # factors, applied in turn
-
-    def __call__(self, Z: Any, penalty: Any) -> Any:
-        A = self.U.T @ Z
-        A /= self.w + penalty
-        for factor in self.back:
-            A = factor @ A
-        return A
-
-
-def _solve(
-    problem: _Problem,
-    Y: NDArray,
-    alphas: NDArray[np.float64],
-    folds: Folds = (),
-    *,
-    refit: bool = True,
-) -> tuple[NDArray, NDArray, NDArray[np.float64], Any]:
-    """Coefficients, intercepts, penalties and errors; ``alphas`` are candidates if there are folds."""
-    n_neuroids, n_coef = Y.shape[1], len(problem.gram) if problem.X is None else problem.X.shape[1]
-    final = _decompose_all(problem, n_neuroids) if refit else None
-    coef = np.empty((n_coef, n_neuroids if refit else 0), dtype=problem.dtype)
-    intercept = np.zeros(n_neuroids, dtype=problem.dtype)
-    chosen = np.empty(n_neuroids) if len(folds) else alphas
-    error = np.zeros((len(alphas) if len(folds) else 0, n_neuroids))
-    n_tested = sum(len(test) for _, test in folds)
-    batches = _batch_folds(problem, folds)
-    for number, batch in enumerate(batches):
-        prepared = [problem.prepare_fold(rows, alphas) for rows in batch]
-        trained = np.concatenate([train for train, _ in batch]) if batch else np.arange(0)
-        whole = bool(batch) and (np.bincount(trained, minlength=len(Y)) == len(batch) - 1).all()
-        for block in _make_blocks(problem, Y.shape, len(batch)):
-            y, y_mean = _centre(problem, Y[:, block])
-            cross, own = _compute_cross(problem, prepared, y, whole)
-            for fold, part in zip(prepared, own, strict=True):
-                summed = compute_fold_error(problem.xp, fold, y, part, centre=problem.centre)
-                error[:, block] += to_numpy(summed) / n_tested
-            if final is None or number < len(batches) - 1:
-                continue
-            if prepared:
-                chosen[block] = choose_alpha(alphas, error[:, block])
-            coef[:, block] = to_numpy(final(y if problem.dual else cross, problem.place(chosen[block])))
-            if problem.x_mean is not None:
-                intercept[block] = y_mean - problem.x_mean @ coef[:, block]
-    return coef, intercept, chosen, error if len(folds) else None
-
-
-def _compute_cross(problem: _Problem, folds: list[Fold], y: Any, whole: bool) -> tuple[Any, list[Any]]:
-    """``X'y`` of all rows and of the training rows of each fold; nothing in the dual.
-
-    The rows left out by the folds make up the whole where each is left out exactly once.
-    """
-    if problem.dual:
-        return None, [None] * len(folds)
-    left_out = [fold.X_out.T @ y[fold.out] for fold in folds]
-    cross = sum(left_out[1:], left_out[0]) if whole else problem.X.T @ y
-    return cross, [cross - part for part in left_out]
-
-
-def _decompose_all(problem: _Problem, n_neuroids: int) -> _Refit:
-    w, U = decompose(problem.xp, problem.gram, getattr(problem.xp, problem.dtype.__name__))
-    back = [U]
-    if problem.dual and problem.X is not None:
-        wide = problem.X.shape[1] > n_neuroids
-        back = [U, problem.X.T] if wide else [problem.X.T @ U]
-    return _Refit(problem.place(w)[:, None], U, back)
-
-
-def _make_problem(
-    X: NDArray, n_rows: int, centre: bool, method: str, device: str, overwrite: bool = False
-) -> _Problem:
-    check_option("method", method, ("auto", "primal", "dual"))
-    dual = n_rows < X.shape[1] if method == "auto" else method == "dual"
-    dtype = np.float32 if X.dtype == np.float32 else np.float64
-    X = X.astype(dtype, copy=False)
-    x_mean = X.mean(0, dtype=np.float64).astype(dtype) if centre else np.zeros(X.shape[1], dtype)
-    if centre:
-        X = np.subtract(X, x_mean, out=X if overwrite else None)
-    xp = _find_library(device)
-    placed = X if xp is np else xp.as_tensor(X, device=device)
-    gram = compute_gram(xp, placed if dual else placed.T)
-    return _Problem(xp, placed, x_mean, gram, dual, centre, dtype, device)
-
-
-def _make_kernel_problem(gram: NDArray, Y: NDArray, centre: bool, device: str) -> _Problem:
-    kernel = gram.astype(np.float64, copy=False)
-    if centre:
-        column = kernel.mean(0)
-        kernel = kernel - column[:, None] - column + column.mean()
-    xp, dtype = _find_library(device), np.float32 if Y.dtype == np.float32 else np.float64
-    placed = kernel if xp is np else xp.as_tensor(kernel, device=device)
-    return _Problem(xp, None, None, placed, True, centre, dtype, device)
-
-
-def _find_library(device: str) -> ModuleType:
-    return np if device == "cpu" else import_optional("torch", extra="torch")
-
-
-def _centre(problem: _Problem, Y: NDArray) -> tuple[Any, NDArray]:
-    """A block of neuroids on the device, of zero mean if centred, and the mean."""
-    mean = np.zeros(Y.shape[1], problem.dtype)
-    if not problem.centre:
-        return problem.place(Y), mean
-    mean = Y.mean(0, dtype=np.float64).astype(problem.dtype)
-    return problem.place(np.subtract(Y, mean, dtype=problem.dtype)), mean
-
-
-def _make_blocks(problem: _Problem, shape: tuple[int, ...], n_folds: int) -> Iterator[slice]:
-    n, n_neuroids = shape
-    n_features = 0 if problem.dual else len(problem.gram)
-    each = problem.dtype().itemsize * (3 * n + (n_folds + 2) * n_features)
-    size = max(64, int((_BLOCK_BYTES if problem.device.startswith("cpu") else _DEVICE_BYTES) / each))
-    return (slice(start, min(start + size, n_neuroids)) for start in range(0, n_neuroids, size))
-
-
-def _batch_folds(problem: _Problem, folds: Folds) -> list[Folds]:
-    size = max(1, int(_FOLD_BYTES / (problem.gram.shape[0] ** 2 * problem.dtype().itemsize)))
-    return [folds[start : start + size] for start in range(0, len(folds), size)] or [()]
+def _make_kernel_problem(gram: NDArray, Y: NDArray, centre: bool, device: str) -> RidgeProblem:
+    dtype = np.float32 if Y.dtype == np.float32 else np.float64
+    return make_kernel_problem(gram, dtype, centre=centre, device=device)
 
 
 def _count_rows(folds: Folds) -> int:
@@ -434,7 +278,7 @@ def _check_rows(X: ArrayLike, Y: ArrayLike, parameter: str = "X") -> tuple[NDArr
             f"{parameter} and Y must have the same number of rows, at least 2, got {len(features)} and "
             f"{len(responses)}; align features and responses by stimulus_id."
         )
-    slab = max(1, int(_BLOCK_BYTES / 4 / max(1, responses.shape[1])))
+    slab = max(1, int(_CHECK_BYTES / 4 / max(1, responses.shape[1])))
     for start in range(0, len(responses), slab):
         check_array("Y", responses[start : start + slab], remedy="drop rows and neuroids with missing values")
     return features, responses

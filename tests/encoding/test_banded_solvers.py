@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.model_selection import KFold
 
-from neurovis.encoding import ridge_solvers
+from neurovis.encoding import ridge_blocks
 from neurovis.encoding.banded_solvers import make_mixtures, solve_banded_ridge_cv
 from neurovis.encoding.ridge_solvers import solve_ridge_cv
 from neurovis.metrics.regression import r2
@@ -115,7 +115,7 @@ def test_many_small_blocks_change_nothing(rng, monkeypatch):
     X, Y, bands = make_problem(rng, k=100)
     given = {"bands": bands, "mixtures": make_mixtures(3, 2), "alphas": ALPHAS, "folds": [*KFold(3).split(X)]}
     whole = solve_banded_ridge_cv(X, Y, **given)
-    monkeypatch.setattr(ridge_solvers, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(ridge_blocks, "_BLOCK_BYTES", 1)
     parts = solve_banded_ridge_cv(X, Y, **given)
     np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-9)
     np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-9)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
-from neurovis.encoding import ridge_folds, ridge_solvers
+from neurovis.encoding import ridge_blocks, ridge_folds
 from neurovis.encoding.ridge_solvers import (
     choose_alpha,
     compute_cv_error,
@@ -85,7 +85,7 @@ def test_many_small_blocks_change_nothing(rng, monkeypatch):
     X, Y = make_problem(rng, 50, 70, k=100)
     folds = list(KFold(3).split(X))
     whole = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
-    monkeypatch.setattr(ridge_solvers, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(ridge_blocks, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(ridge_folds, "_GRAM_BYTES", 8 * 50 * 3)
     parts = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
     np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-9)
