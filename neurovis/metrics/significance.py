@@ -15,6 +15,7 @@ from scipy import stats
 
 from neurovis.core import Metric, check_array, check_option, make_rng
 from neurovis.metrics.regression import check_pair, pearson_r, standardise_columns
+from neurovis.metrics.resampling import draw_counts, score_samples
 
 _BLOCK = 256  # neuroids whose rows of all stimuli stay in cache while they are permuted
 _TIE = 1e-10  # equal statistics differ by rounding when their rows are summed in another order
@@ -238,11 +239,11 @@ def compute_bootstrap_ci(
     _check_level(level)
     truth, prediction = check_pair(truth, prediction)
     n = len(truth)
-    counts = make_rng(seed, "bootstrap").multinomial(n, np.full(n, 1 / n), size=n_bootstraps)
-    replicates = _score_samples(metric, truth, prediction, counts)
+    counts = draw_counts(n, n_bootstraps, seed=seed)
+    replicates = score_samples(metric, truth, prediction, counts)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])[:, None]
     if method == "bca":
-        jackknife = _score_samples(metric, truth, prediction, 1 - np.eye(n, dtype=int))
+        jackknife = score_samples(metric, truth, prediction, 1 - np.eye(n, dtype=int))
         tails = _correct_tails(tails, metric(truth, prediction), replicates, jackknife)
     replicates.sort(axis=0)
     place = np.broadcast_to(tails, (2, replicates.shape[1])) * (n_bootstraps - 1)
@@ -347,27 +348,6 @@ def _make_row_score(
         truth, prediction = standardise_columns(truth), standardise_columns(prediction)
         return lambda order: np.einsum("ij,ij->j", truth[order], prediction)
     return lambda order: metric(truth[order], prediction)
-
-
-def _score_samples(
-    metric: Metric, truth: NDArray[np.float64], prediction: NDArray[np.float64], counts: NDArray[np.int_]
-) -> NDArray[np.float64]:
-    """Score (n_samples, k) of samples given by how often each row occurs (n_samples, n)."""
-    if metric is not pearson_r:
-        rows = np.arange(len(truth))
-        return np.array(
-            [metric(truth[own], prediction[own]) for own in (np.repeat(rows, times) for times in counts)]
-        )
-    # Weighted sums of all samples at once are matrix products.
-    weights = counts / counts.sum(axis=1, keepdims=True)
-    t, p = standardise_columns(truth), standardise_columns(prediction)
-    mean_t, mean_p = weights @ t, weights @ p
-    covariance = weights @ (t * p) - mean_t * mean_p
-    variance = (weights @ t**2 - mean_t**2) * (weights @ p**2 - mean_p**2)
-    # Squares of unit columns sum to 1: anything this small is the rounding of a constant sample.
-    varies = variance > (1e-12 / len(truth)) ** 2
-    r = np.divide(covariance, np.sqrt(np.maximum(variance, 0)), out=np.zeros_like(covariance), where=varies)
-    return np.clip(r, -1.0, 1.0)
 
 
 def _correct_tails(
