@@ -46,12 +46,12 @@ features = Registry(
 encoders = Registry(
     "encoder",
     {
-        "banded_ridge": "neurovis.encoding.banded:make_banded_ridge",
+        "banded-ridge": "neurovis.encoding.banded:make_banded_ridge",
+        "best-layer": "neurovis.encoding.best_layer:make_best_layer",
         "factorised": "neurovis.encoding.factorised:make_factorised",
-        "best_layer": "neurovis.encoding.best_layer:make_best_layer",
         "fwrf": "neurovis.encoding.fwrf:make_fwrf",
         "prf": "neurovis.encoding.prf:make_prf",
-        "ridge": "neurovis.encoding.ridge:Ridge",
+        "ridge": "neurovis.encoding.ridge:make_ridge",
         "stacked": "neurovis.encoding.stacking:make_stacked",
         "transformer": "neurovis.encoding.transformer:make_transformer",
     },

@@ -47,7 +47,7 @@ def entry_of(dataset):
     """The block of the config that describes a data set."""
     if dataset == "simulated":
         return {**SIMULATED, "features": config["features"]} | {
-            key: config["encoding"][key] for key in ("models", "partition")
+            key: config["encoding"][key] for key in ("models", "partition", "reference")
         }
     return config["real"]["datasets"][name_of(dataset)]
 

@@ -6,6 +6,12 @@ def parts_of(features):
     return " ".join(f"--features {path}" for path in features)
 
 
+def reference_option(dataset):
+    """The model that the others are compared with; the command takes the first by default."""
+    reference = entry_of(dataset).get("reference")
+    return f"--reference '{reference}'" if reference else ""
+
+
 rule fit_encoder:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",
@@ -51,6 +57,7 @@ rule fit_encoder:
 
 rule compare_models:
     input:
+        encoding=lambda wildcards: encoding_of(wildcards.dataset, wildcards.subject),
         predictions=lambda wildcards: encoding_of(
             wildcards.dataset, wildcards.subject, "prediction.nc"
         ),
@@ -68,14 +75,16 @@ rule compare_models:
         runtime=30,
     params:
         code=compute_fingerprint("evaluation.comparison", "cli.encoding"),
-        predictions=lambda wildcards, input: " ".join(
-            f"--prediction {path}" for path in input.predictions
+        files=lambda wildcards, input: " ".join(
+            [f"--encoding {path}" for path in input.encoding]
+            + [f"--prediction {path}" for path in input.predictions]
         ),
+        reference=lambda wildcards: reference_option(wildcards.dataset),
         section=lambda wildcards: section_of(wildcards.dataset, "Encoding"),
         n_bootstraps=config["rsa"]["n_bootstraps"],
         seed=config["seed"],
     shell:
-        "neurovis encoding compare {params.predictions} --n-bootstraps {params.n_bootstraps}"
+        "neurovis encoding compare {params.files} {params.reference} --n-bootstraps {params.n_bootstraps}"
         " --subject {wildcards.subject} --section '{params.section}' --seed {params.seed}"
         " --out {output.table} > {log} 2>&1"
 

@@ -93,9 +93,7 @@ rule report_real:
         config=CONFIG_USED,
         summary="results/real/summary/studies.tsv",
         datasets=lambda wildcards: [
-            target
-            for dataset in published()
-            for target in targets_of(dataset)
+            target for dataset in published() for target in targets_of(dataset)
         ],
     output:
         report="results/report_real.html",

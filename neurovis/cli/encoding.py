@@ -68,6 +68,122 @@ def fit(
     typer.echo(f"scores in {out}")
 
 
+@app.command("compare")
+def compare(
+    encoding: list[Path] = typer.Option(..., help="Results of `encoding fit` of one subject; repeatable."),
+    prediction: list[Path] = typer.Option(..., help="Their predictions, in the same order."),
+    out: Path = typer.Option(..., help="TSV table; the figure goes beside it."),
+    subject: str = typer.Option(..., help="Subject, for the captions."),
+    reference: str | None = typer.Option(None, help="Model the others are compared with; default the first."),
+    section: str = typer.Option("Encoding", help="Section of the report."),
+    n_bootstraps: int = typer.Option(1000, help="Resamples of the held-out stimuli."),
+    seed: int = typer.Option(0, help="Seed of the resamples."),
+) -> None:
+    """Compare models on the same held-out stimuli, region by region, with paired intervals."""
+    from neurovis.cli.names import read_model_name
+    from neurovis.core import make_provenance
+    from neurovis.evaluation.comparison import compare_models
+    from neurovis.evaluation.encoding import read_encoding
+    from neurovis.plotting import plot_model_differences, write_figure, write_report_table
+
+    results = {
+        read_model_name(scores): read_encoding(scores, prediction=pair)
+        for scores, pair in zip(encoding, prediction, strict=True)
+    }
+    base = reference or next(iter(results))
+    table = compare_models(results, reference=base, n_bootstraps=n_bootstraps, seed=seed)
+    config = {"reference": base, "n_bootstraps": n_bootstraps, "seed": seed}
+    record = make_provenance("encoding compare", config, {path.stem: path for path in encoding})
+    caption = (
+        f"Difference of the median score over neuroids to that of {base} on the same "
+        f"{table['n_stimuli'].max()} held-out stimuli, with 95 % paired bootstrap intervals over stimuli"
+    )
+    write_figure(
+        plot_model_differences(table),
+        out.with_suffix(".png"),
+        title=f"Models against {base}, subject {subject}",
+        caption=f"{caption}; filled marks have q <= 0.05.",
+        section=section,
+        order=2,
+        provenance=record,
+    )
+    write_report_table(
+        table,
+        out,
+        title=f"Models against {base}, subject {subject}",
+        caption=f"{caption}; p two-sided, q by Benjamini-Hochberg over the table.",
+        section=section,
+        order=100,
+        provenance=record,
+    )
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@app.command("partition")
+def partition(
+    stimuli: Path = typer.Option(..., help="Folder of the stimulus set; a column `split` fixes the split."),
+    features: list[Path] = typer.Option(..., help="netCDF files of the feature spaces, at least two."),
+    responses: Path = typer.Option(..., help="netCDF file of the responses."),
+    out: Path = typer.Option(..., help="TSV table; figure and values per neuroid go beside it."),
+    subject: str = typer.Option(..., help="Subject, for the captions."),
+    section: str = typer.Option("Encoding", help="Section of the report."),
+    n_folds: int = typer.Option(5, help="Folds over stimuli, where there is no column `split`."),
+    n_permutations: int = typer.Option(500, help="Permutations of the held-out stimuli."),
+    n_bootstraps: int = typer.Option(500, help="Resamples of the held-out stimuli."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    seed: int = typer.Option(0, help="Seed of folds, mixtures, permutations and intervals."),
+) -> None:
+    """Split held-out explained variance into what each feature space adds and what they share."""
+    from neurovis.core import make_provenance
+    from neurovis.encoding.banded import make_banded_ridge
+    from neurovis.evaluation.partitioning import partition_variance, summarise_partition
+    from neurovis.evaluation.preparation import find_test_ids
+    from neurovis.io import read_neural_data, read_stimulus_set
+    from neurovis.plotting import plot_variance_partition, write_figure, write_report_table
+
+    shown, data, space = read_stimulus_set(stimuli), read_neural_data(responses), _read_joint(features)
+    test_ids = find_test_ids(shown, data)
+    result = partition_variance(
+        space,
+        data,
+        make_banded_ridge(space, data, seed=seed, device=device),
+        test_ids=test_ids,
+        splitter=n_folds if test_ids is None else None,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
+    with_ceiling = "ceiling" in result.values
+    table = summarise_partition(result, normalise=with_ceiling, n_bootstraps=n_bootstraps, seed=seed)
+    inputs = {path.stem: path for path in features} | {"responses": responses}
+    config = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "seed": seed}
+    record = make_provenance("encoding partition", config, inputs)
+    result.write(out.with_suffix(".nc"), provenance=record)
+    names = " and ".join(result.space_names)
+    unit = "explainable variance" if with_ceiling else "variance"
+    write_figure(
+        plot_variance_partition(table),
+        out.with_suffix(".png"),
+        title=f"What {names} explain together and alone, subject {subject}",
+        caption=f"Share of {unit} of held-out responses that banded ridge explains: what only one space adds "
+        f"and what both could explain. {len(result.truth) if result.truth is not None else 0} held-out "
+        "stimuli; bars are 95 % bootstrap intervals over them. A negative share means that a space "
+        "disturbs more than it adds.",
+        section=section,
+        order=5,
+        provenance=record,
+    )
+    write_report_table(
+        table,
+        out,
+        title=f"Variance partition of {names}, subject {subject}",
+        caption=f"Shares of {unit} per region with 95 % intervals over held-out stimuli.",
+        section=section,
+        order=101,
+        provenance=record,
+    )
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
 def _read_joint(paths: list[Path]) -> xr.DataArray:
     """One feature space, or several as the bands of a joint one."""
     from neurovis.features.arrays import join_spaces

@@ -223,7 +223,7 @@ def make_best_layer(
     TypeError
         If an option is unknown.
     """
-    labels = find_labels(features, ("layer", "space"), encoder="best_layer")
+    labels = find_labels(features, ("layer", "space"), encoder="best-layer")
     if {"layer", "space"} <= set(features.coords):
         labels = np.array(
             [f"{space}/{layer}" for space, layer in zip(features["space"].values, labels, strict=True)]

@@ -30,7 +30,7 @@ from neurovis.core import (
     check_option,
 )
 from neurovis.evaluation.preparation import prepare_split, zscore_sessions
-from neurovis.io import read_score, write_score
+from neurovis.io import read_prediction, read_score, write_score
 from neurovis.metrics.ceilings import compute_ncsnr, compute_noise_ceiling
 from neurovis.metrics.regression import explained_variance, pearson_r, r2, spearman_r
 from neurovis.metrics.significance import compute_bootstrap_ci, compute_fdr, compute_permutation_test
@@ -99,20 +99,35 @@ class EncodingResult:
         return write_score(self.score, path, provenance=provenance)
 
 
-def read_encoding(path: str | Path) -> EncodingResult:
-    """Read what :meth:`EncodingResult.write` wrote, without truth and prediction.
+def read_encoding(path: str | Path, *, prediction: str | Path | None = None) -> EncodingResult:
+    """Read what :meth:`EncodingResult.write` wrote.
+
+    Parameters
+    ----------
+    path : path
+        Scores.
+    prediction : path, optional
+        Held-out responses and predictions of the same evaluation, from
+        :func:`neurovis.io.write_prediction`; the result is without them otherwise.
 
     Raises
     ------
     ValueError
-        If the file is no encoding result.
+        If a file is something else, or the two hold different neuroids.
     """
     score = read_score(path)
     if "p_value" not in score.values.coords:
         raise ValueError(
             f"{path} must hold an encoding result with p_value, got a plain score; check the file."
         )
-    return EncodingResult(score)
+    if prediction is None:
+        return EncodingResult(score)
+    truth, predicted = read_prediction(prediction)
+    if truth["neuroid_id"].values.tolist() != score.values["neuroid_id"].values.tolist():
+        raise ValueError(
+            f"{prediction} must hold the neuroids of {path}, got others; pass files of one evaluation."
+        )
+    return EncodingResult(score, truth, predicted)
 
 
 def evaluate_encoding(

@@ -5,6 +5,7 @@ from neurovis.core import import_optional
 import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
+from neurovis.plotting.differences import plot_model_differences  # noqa: E402
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars  # noqa: E402
 from neurovis.plotting.recovery import plot_intervals, plot_recovery  # noqa: E402
 from neurovis.plotting.report import build_report, read_benchmarks  # noqa: E402
@@ -33,6 +34,7 @@ __all__ = [
     "plot_confusion",
     "plot_feature_comparison",
     "plot_intervals",
+    "plot_model_differences",
     "plot_null_distribution",
     "plot_rdm",
     "plot_receptive_fields",

@@ -114,7 +114,7 @@ def test_groups_keep_repeats_together(rng):
 def test_builder_takes_spaces_then_layers(problem):
     X, y = problem
     features = xr.DataArray(X, dims=("stimulus", "feature"), coords={"layer": ("feature", SPACES)})
-    build = catalog.encoders.load("banded_ridge")
+    build = catalog.encoders.load("banded-ridge")
     assert build is make_banded_ridge
     encoder = build(features, None, seed=3, alphas=[1.0, 10.0], mixtures=4)
     assert encoder.fit(X, y).space_names_ == ["b", "a", "c"]
