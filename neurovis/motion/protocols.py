@@ -1,4 +1,4 @@
-"""What a flow model and a set of motion-sensitive units look like; structural types, nothing to inherit from."""
+"""What a flow model and motion-sensitive units look like; structural types, nothing to inherit from."""
 
 from __future__ import annotations
 
