@@ -1,13 +1,15 @@
-"""Maps on the fsaverage5 surface: inflated from several sides, or flattened, over the sulcal pattern.
+"""Maps on the cortical surface: inflated from several sides, or flattened, over the sulcal pattern.
 
-Vertices are numbered 0..10241 on the left and 10242..20483 on the right hemisphere. Colours are
-interpolated between vertices, triangles are painted from back to front.
+Vertices are numbered from 0 on the left hemisphere, and on from there on the right one: 0..20483 on
+fsaverage5, 0..327683 on fsaverage. Colours are interpolated between vertices, triangles are painted from back
+to front.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array
 from neurovis.plotting.style import INK, MUTED, choose_colours, get_figure, make_axes, styled
-from neurovis.plotting.surface_mesh import HEMISPHERES, N_HEMISPHERE, VIEWS, Panel, make_panel
+from neurovis.plotting.surface_mesh import (
+    HEMISPHERES,
+    N_FSAVERAGE,
+    N_FSAVERAGE5,
+    VIEWS,
+    Panel,
+    count_vertices,
+    make_panel,
+)
 
-N_VERTICES = 2 * N_HEMISPHERE
 DEFAULT_VIEWS = ("lateral", "medial", "ventral", "posterior")
 _GAP_MM = 9.0
 _CROP_MARGIN_MM = 18.0
@@ -45,6 +54,17 @@ class _Place:
     side: str
 
 
+@dataclass(frozen=True)
+class _Sheet:
+    """Values of every vertex that is drawn: on ``mesh``, left hemisphere in front of ``n_left``."""
+
+    mesh: str
+    n_left: int
+
+    def part(self, hemisphere: int) -> slice:
+        return slice(self.n_left, None) if hemisphere else slice(0, self.n_left)
+
+
 @styled
 def plot_surface_map(
     values: ArrayLike,
@@ -57,6 +77,7 @@ def plot_surface_map(
     vmax: float | None = None,
     symmetric: bool = False,
     views: Sequence[str] = DEFAULT_VIEWS,
+    mesh: str | Path = "fsaverage5",
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -64,10 +85,10 @@ def plot_surface_map(
 
     Parameters
     ----------
-    values : array of shape (20484,), or (n,) with ``vertices``
-        One number a vertex; NaN shows the bare surface.
+    values : array of shape (n_vertices,), or (n,) with ``vertices``
+        One number a vertex; NaN shows the bare surface. 327,684 values are taken to be on fsaverage.
     vertices : array of int of shape (n,), optional
-        Where the values belong, 0..20483; the rest of the surface stays bare.
+        Where the values belong, in the numbering of the mesh; the rest of the surface stays bare.
     regions : sequence of str, as long as ``values``, optional
         Region of each value; regions are outlined and named. An empty name has no outline.
     label : str
@@ -81,6 +102,10 @@ def plot_surface_map(
     views : sequence of str
         From ``lateral``, ``medial``, ``ventral``, ``dorsal``, ``posterior``; or ``("flat",)`` alone for both
         flattened hemispheres, cropped to where there are values.
+    mesh : str or path
+        ``"fsaverage5"`` (20,484 vertices); ``"fsaverage"`` (327,684), of which those are drawn that
+        fsaverage5 shares; or the ``surf`` folder of a FreeSurfer subject with ``lh.inflated``, ``lh.sulc``
+        and the same for ``rh``, drawn at full resolution.
     title, ax
         Title; where to draw.
 
@@ -97,7 +122,7 @@ def plot_surface_map(
         If nilearn, which brings the mesh, is missing.
     """
     given = check_array("values", values, ndim=1, finite=False, dtype=float)
-    full = _spread(given, vertices, np.nan, "values")
+    sheet, full, names = _lay_out(given, vertices, np.nan, "values", regions, str(mesh))
     seen = full[np.isfinite(full)]
     if seen.size == 0:
         raise ValueError("values must hold a finite number, got none; check for NaN.")
@@ -109,7 +134,7 @@ def plot_surface_map(
     if norm.vmin == norm.vmax:
         norm = Normalize(norm.vmin - 0.5, norm.vmax + 0.5)  # type: ignore[operator]  # both are set
     colours = colormaps[cmap](norm(np.nan_to_num(full)))[:, :3]
-    ax = _draw(colours, np.isfinite(full), _spread_names(regions, vertices, len(given)), views, ax, below=0.7)
+    ax = _draw(sheet, colours, np.isfinite(full), names, views, ax, below=0.7)
     beyond = (seen.min() < norm.vmin, seen.max() > norm.vmax)
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     bar = get_figure(ax).colorbar(
@@ -136,6 +161,7 @@ def plot_surface_categories(
     regions: Sequence[str] | NDArray | None = None,
     colours: Mapping[str, str] | None = None,
     views: Sequence[str] = DEFAULT_VIEWS,
+    mesh: str | Path = "fsaverage5",
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -143,9 +169,9 @@ def plot_surface_categories(
 
     Parameters
     ----------
-    labels : sequence of str of length 20484, or n with ``vertices``
-        One name a vertex; an empty name shows the bare surface.
-    vertices, regions, views, title, ax
+    labels : sequence of str, one a vertex, or n with ``vertices``
+        An empty name shows the bare surface.
+    vertices, regions, views, mesh, title, ax
         As in :func:`plot_surface_map`.
     colours : mapping of str to str, optional
         Colour by name; categories have fixed ones, see :mod:`neurovis.plotting.style`.
@@ -156,7 +182,7 @@ def plot_surface_categories(
         As :func:`plot_surface_map`.
     """
     given = np.asarray(labels).astype(str)
-    full = _spread(given.astype(object), vertices, "", "labels").astype(str)
+    sheet, full, borders = _lay_out(given.astype(object), vertices, "", "labels", regions, str(mesh))
     names = sorted(set(full.tolist()) - {""})
     if not names:
         raise ValueError("labels must hold a name, got only empty ones; check the selection.")
@@ -164,7 +190,7 @@ def plot_surface_categories(
     order += [name for name in names if name not in order]
     chosen = choose_colours(order, dict(colours or {}))
     rgb = np.array([to_rgb(chosen.get(name, MUTED)) for name in full])
-    ax = _draw(rgb, full != "", _spread_names(regions, vertices, len(given)), views, ax, below=0.4)
+    ax = _draw(sheet, rgb, full != "", borders, views, ax, below=0.4)
     handles = [Patch(color=chosen[name], label=name) for name in order]
     ax.legend(
         handles=handles,
@@ -178,39 +204,65 @@ def plot_surface_categories(
     return ax
 
 
-def _spread(values: NDArray, vertices: ArrayLike | None, empty: float | str, name: str) -> NDArray:
-    if vertices is None:
-        if values.shape != (N_VERTICES,):
+def _lay_out(
+    values: NDArray,
+    vertices: ArrayLike | None,
+    empty: float | str,
+    name: str,
+    regions: Sequence[str] | NDArray | None,
+    mesh: str,
+) -> tuple[_Sheet, NDArray, NDArray | None]:
+    """What is drawn where, the value of every drawn vertex, and its region."""
+    if mesh == "fsaverage5" and vertices is None and values.shape == (2 * N_FSAVERAGE,):
+        mesh = "fsaverage"
+    sizes = count_vertices(mesh)
+    full = _spread(values, vertices, empty, name, sizes, mesh)
+    borders = None
+    if regions is not None:
+        borders = np.asarray(regions).astype(str)
+        if borders.shape != values.shape:
             raise ValueError(
-                f"{name} must have shape ({N_VERTICES},) for fsaverage5, got {values.shape}; pass vertices "
-                "to say where fewer values belong."
+                f"regions must have one entry for each of the {len(values)} values, got {borders.shape}."
+            )
+        borders = _spread(borders.astype(object), vertices, "", "regions", sizes, mesh).astype(str)
+    if mesh == "fsaverage":
+        shared = np.concatenate([np.arange(N_FSAVERAGE5), N_FSAVERAGE + np.arange(N_FSAVERAGE5)])
+        full, borders = full[shared], None if borders is None else borders[shared]
+        mesh, sizes = "fsaverage5", (N_FSAVERAGE5, N_FSAVERAGE5)
+    return _Sheet(mesh, sizes[0]), full if full.dtype.kind == "f" else full.astype(str), borders
+
+
+def _spread(
+    values: NDArray,
+    vertices: ArrayLike | None,
+    empty: float | str,
+    name: str,
+    sizes: tuple[int, int],
+    mesh: str,
+) -> NDArray:
+    n_vertices = sum(sizes)
+    if vertices is None:
+        if values.shape != (n_vertices,):
+            raise ValueError(
+                f"{name} must have shape ({n_vertices},) for {mesh}, got {values.shape}; pass vertices "
+                "to say where fewer values belong, or the mesh that they are on."
             )
         return values
     where = check_array(
-        "vertices", vertices, shape=values.shape, minimum=0, maximum=N_VERTICES - 1, dtype=int
+        "vertices", vertices, shape=values.shape, minimum=0, maximum=n_vertices - 1, dtype=int
     )
     if len(np.unique(where)) != len(where):
         raise ValueError(
             f"vertices must not repeat, got {len(where)} entries with {len(np.unique(where))} distinct ones; "
             "draw one subject at a time, or average first."
         )
-    full = np.full(N_VERTICES, empty, dtype=values.dtype)
+    full = np.full(n_vertices, empty, dtype=values.dtype)
     full[where] = values
     return full
 
 
-def _spread_names(
-    regions: Sequence[str] | NDArray | None, vertices: ArrayLike | None, n_values: int
-) -> NDArray | None:
-    if regions is None:
-        return None
-    names = np.asarray(regions).astype(str)
-    if names.shape != (n_values,):
-        raise ValueError(f"regions must have one entry for each of the {n_values} values, got {names.shape}.")
-    return _spread(names.astype(object), vertices, "", "regions").astype(str)
-
-
 def _draw(
+    sheet: _Sheet,
     colours: NDArray,
     covered: NDArray[np.bool_],
     regions: NDArray | None,
@@ -220,13 +272,14 @@ def _draw(
     below: float,
 ) -> Axes:
     """Paint every panel; ``below`` is the height kept for a colour bar or a legend [inch]."""
-    places, width, height = _arrange(tuple(views), covered)
+    places, width, height = _arrange(sheet, tuple(views), covered)
     inch = 7.6 if tuple(views) == ("flat",) else min(8.6, 2.3 * len(views))
     ax = make_axes(ax, width=inch, height=inch * height / width + below)
     for place in places:
-        part = slice(place.hemisphere * N_HEMISPHERE, (place.hemisphere + 1) * N_HEMISPHERE)
+        part = sheet.part(place.hemisphere)
         names = None if regions is None else regions[part]
-        _draw_panel(ax, place, colours[part], covered[part], names, points_per_mm=72 * inch / width)
+        panel = make_panel(HEMISPHERES[place.hemisphere], place.view, sheet.mesh)
+        _draw_panel(ax, place, panel, colours[part], covered[part], names, points_per_mm=72 * inch / width)
     ax.set_xlim(0, width)
     ax.set_ylim(-height, 0)
     ax.set_aspect("equal")
@@ -234,7 +287,9 @@ def _draw(
     return ax
 
 
-def _arrange(views: tuple[str, ...], covered: NDArray[np.bool_]) -> tuple[list[_Place], float, float]:
+def _arrange(
+    sheet: _Sheet, views: tuple[str, ...], covered: NDArray[np.bool_]
+) -> tuple[list[_Place], float, float]:
     """Every panel in a grid of columns as wide as their widest panel, and the size of the sheet [mm]."""
     if not views or not set(views) <= set(VIEWS) or ("flat" in views and len(views) > 1):
         raise ValueError(
@@ -244,7 +299,9 @@ def _arrange(views: tuple[str, ...], covered: NDArray[np.bool_]) -> tuple[list[_
     flat = views == ("flat",)
     grid = [[(0, "flat"), (1, "flat")]] if flat else [[(side, view) for view in views] for side in (0, 1)]
     windows = {
-        cell: _find_window(*cell, covered[cell[0] * N_HEMISPHERE :][:N_HEMISPHERE])
+        cell: _find_window(
+            make_panel(HEMISPHERES[cell[0]], cell[1], sheet.mesh), cell[1], covered[sheet.part(cell[0])]
+        )
         for row in grid
         for cell in row
     }
@@ -265,10 +322,9 @@ def _arrange(views: tuple[str, ...], covered: NDArray[np.bool_]) -> tuple[list[_
     return places, x - _GAP_MM + 2, -y
 
 
-def _find_window(hemisphere: int, view: str, covered: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+def _find_window(panel: Panel, view: str, covered: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     """Bounding box of a panel; of the flat sheet only around what is covered."""
-    panel = make_panel(HEMISPHERES[hemisphere], view)
-    drawn = np.zeros(N_HEMISPHERE, dtype=bool)
+    drawn = np.zeros(len(panel.xy), dtype=bool)
     drawn[panel.faces] = True
     low, high = panel.xy[drawn].min(axis=0), panel.xy[drawn].max(axis=0)
     if view == "flat" and (drawn & covered).any():
@@ -281,13 +337,13 @@ def _find_window(hemisphere: int, view: str, covered: NDArray[np.bool_]) -> tupl
 def _draw_panel(
     ax: Axes,
     place: _Place,
+    panel: Panel,
     colours: NDArray,
     covered: NDArray[np.bool_],
     regions: NDArray | None,
     *,
     points_per_mm: float,
 ) -> None:
-    panel = make_panel(HEMISPHERES[place.hemisphere], place.view)
     xy = panel.xy + place.offset
     left, bottom, right, top = (edge + place.offset[index % 2] for index, edge in enumerate(place.window))
     # Two greys say gyrus and sulcus; the light comes from the viewer and only hints at the shape.

@@ -1,12 +1,15 @@
-"""The inflated and the flattened fsaverage5 surface as panels: what is seen from one side, back to front.
+"""The inflated and the flattened cortical surface as panels: what is seen from one side, back to front.
 
-Vertices are numbered 0..10241 in each hemisphere, as everywhere on fsaverage5.
+A mesh is ``"fsaverage5"``, which nilearn ships (10,242 vertices a hemisphere), ``"fsaverage"`` (163,842),
+which is drawn at the vertices that it shares with fsaverage5, or the ``surf`` folder of a FreeSurfer subject.
+Both fsaverage meshes subdivide one icosahedron: the first 10,242 vertices of fsaverage are those of fsaverage5.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from neurovis.core import check_option, import_optional
 
 HEMISPHERES = ("left", "right")
-N_HEMISPHERE = 10242
+N_FSAVERAGE5, N_FSAVERAGE = 10242, 163842
 
 # Towards the viewer and up, in mesh coordinates (right, anterior, superior), for the left hemisphere;
 # the right one mirrors the first entry of each. "flat" is the cut and flattened sheet.
@@ -34,13 +37,13 @@ class Panel:
 
     Parameters
     ----------
-    xy : array of shape (10242, 2)
+    xy : array of shape (n_vertices, 2)
         Position of every vertex [mm], centred on the bounding box of the hemisphere.
     faces : array of int of shape (n_faces, 3)
         Triangles that face the viewer, from back to front.
-    facing : array of shape (10242,)
+    facing : array of shape (n_vertices,)
         Cosine between the vertex normal and the direction to the viewer.
-    sulcus : array of bool of shape (10242,)
+    sulcus : array of bool of shape (n_vertices,)
         Whether the vertex lies in a sulcus.
     """
 
@@ -51,8 +54,8 @@ class Panel:
 
 
 @lru_cache(maxsize=16)
-def make_panel(hemisphere: str, view: str) -> Panel:
-    """Project one hemisphere of fsaverage5.
+def make_panel(hemisphere: str, view: str, mesh: str = "fsaverage5") -> Panel:
+    """Project one hemisphere.
 
     Parameters
     ----------
@@ -60,17 +63,21 @@ def make_panel(hemisphere: str, view: str) -> Panel:
         Which one.
     view : {"lateral", "medial", "ventral", "dorsal", "posterior", "flat"}
         The side it is seen from; in ``"flat"`` every triangle faces the viewer.
+    mesh : str
+        ``"fsaverage5"`` or the ``surf`` folder of a FreeSurfer subject.
 
     Raises
     ------
     ValueError
-        If an argument is unknown.
+        If an argument is unknown, or a flat view is asked of a folder.
+    FileNotFoundError
+        If the folder has no inflated surface.
     ImportError
         If nilearn, which brings the meshes, is missing.
     """
     check_option("hemisphere", hemisphere, HEMISPHERES)
     check_option("view", view, VIEWS)
-    xyz, faces, sulcus = _load_mesh(hemisphere, "flat" if view == "flat" else "inflated")
+    xyz, faces, sulcus = _load_mesh(hemisphere, "flat" if view == "flat" else "inflated", mesh)
     if view == "flat":
         right_up_towards = np.eye(3)
     else:
@@ -96,10 +103,28 @@ def make_panel(hemisphere: str, view: str) -> Panel:
     return Panel(seen[:, :2], faces[order], facing, sulcus)
 
 
+def count_vertices(mesh: str) -> tuple[int, int]:
+    """Vertices of the left and the right hemisphere of a mesh that values may come on.
+
+    Parameters
+    ----------
+    mesh : str
+        ``"fsaverage5"``, ``"fsaverage"`` or the ``surf`` folder of a FreeSurfer subject.
+    """
+    if mesh == "fsaverage":
+        return N_FSAVERAGE, N_FSAVERAGE
+    if mesh == "fsaverage5":
+        return N_FSAVERAGE5, N_FSAVERAGE5
+    left, right = (len(_load_mesh(hemisphere, "inflated", mesh)[0]) for hemisphere in HEMISPHERES)
+    return left, right
+
+
 @lru_cache(maxsize=4)
 def _load_mesh(
-    hemisphere: str, kind: str
+    hemisphere: str, kind: str, mesh: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    if mesh != "fsaverage5":
+        return _read_freesurfer(hemisphere, kind, Path(mesh))
     datasets = import_optional("nilearn.datasets", extra="fmri")
     part = datasets.load_fsaverage("fsaverage5")[kind].parts[hemisphere]
     sulci = datasets.load_fsaverage_data(mesh="fsaverage5", data_type="sulcal", mesh_type="inflated")
@@ -108,3 +133,23 @@ def _load_mesh(
         np.asarray(part.faces, dtype=np.int64),
         np.asarray(sulci.data.parts[hemisphere]) > 0,
     )
+
+
+def _read_freesurfer(
+    hemisphere: str, kind: str, folder: Path
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    if kind == "flat":
+        raise ValueError(
+            "views must not be ('flat',) for a folder, got it; only fsaverage5 has a flat sheet."
+        )
+    freesurfer = import_optional("nibabel.freesurfer", extra="fmri")
+    prefix = "lh" if hemisphere == "left" else "rh"
+    for name in ("inflated", "sulc"):
+        if not (folder / f"{prefix}.{name}").is_file():
+            raise FileNotFoundError(
+                f"mesh must be 'fsaverage5', 'fsaverage' or the surf folder of a FreeSurfer subject, got "
+                f"{str(folder)!r} without {prefix}.{name}; pass the folder that holds it."
+            )
+    xyz, faces = freesurfer.read_geometry(folder / f"{prefix}.inflated")
+    sulci = freesurfer.read_morph_data(folder / f"{prefix}.sulc")
+    return xyz.astype(np.float64), faces.astype(np.int64), sulci > 0

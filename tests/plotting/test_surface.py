@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, TriMesh
-from nilearn.datasets import load_fsaverage
+from nibabel.freesurfer import write_geometry, write_morph_data
+from nilearn.datasets import load_fsaverage, load_fsaverage_data
 
 from neurovis.plotting import plot_surface_categories, plot_surface_map
 from neurovis.plotting.surface_mesh import make_panel
@@ -98,6 +99,47 @@ def test_regions_are_outlined_and_named():
     borders = [c for c in ax.collections if isinstance(c, LineCollection)]
     assert len(borders[0].get_segments()) > 20
     assert len(borders[1].get_segments()) == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """fsaverage5 as the surf folder of a FreeSurfer subject."""
+    path = tmp_path_factory.mktemp("surf")
+    meshes = load_fsaverage("fsaverage5")["inflated"]
+    sulci = load_fsaverage_data(mesh="fsaverage5", data_type="sulcal", mesh_type="inflated")
+    for part, prefix in (("left", "lh"), ("right", "rh")):
+        mesh = meshes.parts[part]
+        write_geometry(path / f"{prefix}.inflated", np.asarray(mesh.coordinates), np.asarray(mesh.faces))
+        write_morph_data(path / f"{prefix}.sulc", np.asarray(sulci.data.parts[part], dtype="f4"))
+    return path
+
+
+def test_full_resolution_is_drawn_at_the_shared_vertices(rng):
+    full = rng.normal(size=2 * 163842)
+    shared = np.concatenate([full[:10242], full[163842 : 163842 + 10242]])
+    settings = {"views": ("ventral",), "vmin": -1.0, "vmax": 1.0}
+    expected = _colours(plot_surface_map(shared, **settings))
+    np.testing.assert_array_equal(_colours(plot_surface_map(full, **settings)), expected)
+    where = np.array([7, 20_000, 163842 + 9])
+    ax = plot_surface_map([0.0, 1.0, 2.0], vertices=where, mesh="fsaverage", views=("medial",))
+    coloured = [np.flatnonzero(np.ptp(colours[:, :3], axis=1) > 0.02) for colours in _colours(ax)]
+    np.testing.assert_array_equal(coloured, [[7], [9]])
+
+
+def test_a_freesurfer_folder_draws_the_same_map(folder, rng):
+    values, names = rng.normal(size=N), np.where(np.arange(N) % 10242 < 5000, "in", "")
+    expected = plot_surface_map(values, regions=names, views=("lateral",))
+    ax = plot_surface_map(values, regions=names, views=("lateral",), mesh=folder)
+    for own, other in zip(_colours(ax), _colours(expected), strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-4)
+    labels = _colours(plot_surface_categories(names, views=("lateral",), mesh=folder))
+    np.testing.assert_allclose(
+        labels, _colours(plot_surface_categories(names, views=("lateral",))), atol=1e-4
+    )
+    with pytest.raises(ValueError, match="only fsaverage5 has a flat sheet"):
+        plot_surface_map(values, views=("flat",), mesh=folder)
+    with pytest.raises(FileNotFoundError, match=r"surf folder .* without lh.inflated"):
+        plot_surface_map(values, mesh=folder / "nowhere")
 
 
 @pytest.mark.parametrize(
