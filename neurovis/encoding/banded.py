@@ -280,7 +280,7 @@ def make_banded_ridge(
         if name in features.coords and features[name].dims == ("feature",):
             return BandedRidge(features[name].values, seed=seed, device=device, **options)
     raise ValueError(
-        "features must have the coordinate 'space' or 'layer' along 'feature' for 'banded_ridge', got "
+        "features must have the coordinate 'space' or 'layer' along 'feature' for 'banded-ridge', got "
         f"{sorted(map(str, features.coords))}; join them with neurovis.features.arrays.join_spaces."
     )
 
