@@ -6,6 +6,7 @@ import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
+from neurovis.plotting.partition import plot_variance_partition, plot_venn  # noqa: E402
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars  # noqa: E402
 from neurovis.plotting.recovery import plot_intervals, plot_recovery  # noqa: E402
 from neurovis.plotting.report import build_report, read_benchmarks  # noqa: E402
@@ -48,6 +49,8 @@ __all__ = [
     "plot_surface_categories",
     "plot_surface_map",
     "plot_timeline",
+    "plot_variance_partition",
+    "plot_venn",
     "read_benchmarks",
     "write_checks",
     "write_figure",

@@ -2,7 +2,7 @@
 
 A mesh is ``"fsaverage5"``, which nilearn ships (10,242 vertices a hemisphere), ``"fsaverage"`` (163,842),
 which is drawn at the vertices that it shares with fsaverage5, or the ``surf`` folder of a FreeSurfer subject.
-Both fsaverage meshes subdivide one icosahedron: the first 10,242 vertices of fsaverage are those of fsaverage5.
+Both subdivide one icosahedron: the first 10,242 vertices of fsaverage are those of fsaverage5.
 """
 
 from __future__ import annotations
