@@ -80,7 +80,7 @@ def compare(
     seed: int = typer.Option(0, help="Seed of the resamples."),
 ) -> None:
     """Compare models on the same held-out stimuli, region by region, with paired intervals."""
-    from neurovis.cli.names import read_model_name
+    from neurovis.cli.names import rank_region, read_model_name
     from neurovis.core import make_provenance
     from neurovis.evaluation.comparison import compare_models
     from neurovis.evaluation.encoding import read_encoding
@@ -92,6 +92,7 @@ def compare(
     }
     base = reference or next(iter(results))
     table = compare_models(results, reference=base, n_bootstraps=n_bootstraps, seed=seed)
+    table = table.sort_values("region", key=lambda names: names.map(rank_region), kind="stable")
     config = {"reference": base, "n_bootstraps": n_bootstraps, "seed": seed}
     record = make_provenance("encoding compare", config, {path.stem: path for path in encoding})
     caption = (
@@ -134,6 +135,7 @@ def partition(
     seed: int = typer.Option(0, help="Seed of folds, mixtures, permutations and intervals."),
 ) -> None:
     """Split held-out explained variance into what each feature space adds and what they share."""
+    from neurovis.cli.names import rank_region
     from neurovis.core import make_provenance
     from neurovis.encoding.banded import make_banded_ridge
     from neurovis.evaluation.partitioning import partition_variance, summarise_partition
@@ -154,6 +156,7 @@ def partition(
     )
     with_ceiling = "ceiling" in result.values
     table = summarise_partition(result, normalise=with_ceiling, n_bootstraps=n_bootstraps, seed=seed)
+    table = table.sort_values("region", key=lambda names: names.map(rank_region), kind="stable")
     inputs = {path.stem: path for path in features} | {"responses": responses}
     config = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "seed": seed}
     record = make_provenance("encoding partition", config, inputs)

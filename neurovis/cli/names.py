@@ -54,3 +54,25 @@ def parse_options(text: str) -> dict[str, Any]:
     if isinstance(options, dict):
         return options
     raise ValueError(f'options must be a JSON object such as {{"pool": 8}}, got {text!r}; mind the quotes.')
+
+
+def rank_region(region: str) -> int:
+    """Early areas first, then the ventral and lateral ones, then anything else."""
+    order = (
+        "V1",
+        "V2",
+        "V3",
+        "hV4",
+        "V4",
+        "hMT",
+        "OFA",
+        "FFA",
+        "EBA",
+        "FBA",
+        "OPA",
+        "PPA",
+        "RSC",
+        "VWFA",
+        "food",
+    )
+    return order.index(region) if region in order else len(order)

@@ -46,7 +46,7 @@ def plot_encoding(
     """Draw feature spaces side by side, scores against ceilings and, for vertices, maps on the surface."""
     import numpy as np
 
-    from neurovis.cli.names import read_model_name
+    from neurovis.cli.names import rank_region, read_model_name
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.io import read_table
     from neurovis.plotting import (
@@ -61,7 +61,7 @@ def plot_encoding(
     results = {read_model_name(path): read_encoding(path) for path in encoding}
     summaries = {read_model_name(path): read_table(path.with_suffix(".tsv")) for path in encoding}
     names = list(results)
-    order = list(next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(_region_rank)))
+    order = list(next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(rank_region)))
     stacked = {
         column: np.stack([summaries[name].set_index("region")[column].loc[order] for name in names])
         for column in ("median", "ci_low", "ci_high")
@@ -180,25 +180,3 @@ def plot_preference(
         section=section,
     )
     typer.echo(f"figure in {out}")
-
-
-def _region_rank(region: str) -> int:
-    """Early areas first, then the ventral and lateral ones, then anything else."""
-    order = (
-        "V1",
-        "V2",
-        "V3",
-        "hV4",
-        "V4",
-        "hMT",
-        "OFA",
-        "FFA",
-        "EBA",
-        "FBA",
-        "OPA",
-        "PPA",
-        "RSC",
-        "VWFA",
-        "food",
-    )
-    return order.index(region) if region in order else len(order)
