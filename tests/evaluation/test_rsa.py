@@ -92,3 +92,24 @@ def test_bad_input_is_named(planted):
         evaluate_rsa(features, data, by="colour")
     with pytest.raises(ValueError, match="at least 3 neuroids"):
         evaluate_rsa(features, data, by="neuroid_id")
+
+
+@pytest.mark.parametrize("comparison", ["whitened_cosine", "rho_a", "kendall_tau_a"])
+def test_other_comparisons_find_the_true_geometry_below_its_ceiling(comparison, planted):
+    features, signal = planted
+    data = [make_subject(signal, noise_sd=1.5, n_repeats=4, seed=s, label=f"0{s}") for s in range(3)]
+    table = evaluate_rsa(
+        features,
+        data,
+        distance="squared_euclidean",
+        comparison=comparison,
+        zscore=False,
+        n_bootstraps=30,
+        n_permutations=99,
+    ).set_index(["region", "features"])
+    true, other = table.loc[("V1", "true")], table.loc[("V1", "other")]
+    assert true["similarity"] > other["similarity"]
+    assert true["p_value"] == 0.01
+    assert other["p_value"] > 0.01
+    assert 0 < true["ceiling_low"] < true["ceiling_high"] <= 1
+    assert true["ci_low"] <= true["similarity"] <= true["ceiling_high"] + 0.05
