@@ -129,22 +129,22 @@ def test_open_clip_text_tower(two):
     captions = ["a cat", "three dogs on a wet road"]
     two.table["caption"] = captions
     layer = "model.transformer.resblocks.1"
-    extractor = make_open_clip_text("RN50", pretrained=None, layers=["output", layer])
+    extractor = make_open_clip_text("ViT-S-32-alt", pretrained=None, layers=["output", layer])
     features = extractor(two, batch_size=1)
     module = extractor.module.model.eval()
     import open_clip
 
-    ids = open_clip.get_tokenizer("RN50")(captions)
+    ids = open_clip.get_tokenizer("ViT-S-32-alt")(captions)
     with torch.no_grad(), capture_layers(module, [layer.removeprefix("model.")]) as captured:
         expected = module.encode_text(ids)
     np.testing.assert_allclose(features["output"], expected, atol=1e-5)
     # Start, two words, end: the end-of-text token is the fourth.
     state = captured[layer.removeprefix("model.")]
     np.testing.assert_allclose(features[layer][0], state[0, 3], atol=1e-5)
-    mean = make_open_clip_text("RN50", pretrained=None, layers=[layer], tokens="mean")(two)
+    mean = make_open_clip_text("ViT-S-32-alt", pretrained=None, layers=[layer], tokens="mean")(two)
     np.testing.assert_allclose(mean[layer][0], state[0, :4].mean(dim=0), atol=1e-5)
     two.table["caption"] = ["a cat", "many " * 90]
-    with pytest.raises(ValueError, match="at most 75 tokens for 'RN50', got 90"):
+    with pytest.raises(ValueError, match="at most 75 tokens for 'ViT-S-32-alt', got 90"):
         extractor(two)
 
 

@@ -95,16 +95,6 @@ def test_random_torchvision_weights_depend_on_the_seed_alone(noise_stimuli):
         make_torchvision("resnet19")
 
 
-@pytest.mark.slow
-def test_timm_and_open_clip_load_without_weights(noise_stimuli):
-    from neurovis.features.open_clip import make_open_clip
-    from neurovis.features.timm import make_timm
-
-    one = noise_stimuli.subset(["image-000"])
-    assert make_timm("resnet10t", pretrained=False, layers=["layer1"])(one)["layer1"].shape == (1, 64 * 16)
-    assert make_open_clip("RN50", pretrained=None)(one)["output"].shape == (1, 1024)
-
-
 def test_checkpoints_load_by_file_type_and_refuse_others(tmp_path):
     source, target = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     torch.save({"state_dict": {f"module.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "a.pth")
