@@ -97,11 +97,11 @@ def test_one_space_is_ridge(rng):
 
 def test_refinements_come_closer_than_as_many_random_mixtures():
     refined, random = [], []
-    for seed in range(6):
+    for seed in range(4):
         X, Y, bands = make_problem(
             np.random.default_rng(seed), (20,) * 4, n=110, k=20, gains=(1.0, 0.3, 0.1, 0.03)
         )
-        given = {"bands": bands, "alphas": np.logspace(-1, 4, 11), "folds": list(KFold(4).split(X))}
+        given = {"bands": bands, "alphas": np.logspace(-1, 3, 7), "folds": list(KFold(3).split(X))}
         near = solve_banded_ridge_cv(X, Y, mixtures=make_mixtures(4, 8, seed=seed), n_refinements=16, **given)
         wide = solve_banded_ridge_cv(X, Y, mixtures=make_mixtures(4, 24, seed=seed), **given)
         assert near.mixtures.shape == wide.mixtures.shape
@@ -130,8 +130,8 @@ def test_beats_ridge_where_spaces_differ_and_equals_it_where_they_do_not(seed):
         Y += 2 * rng.normal(size=Y.shape)
         train, test = slice(0, 200), slice(200, None)
         folds = list(KFold(5).split(X[train]))
-        alphas = np.logspace(-1, 4, 16)
-        given = {"mixtures": make_mixtures(3, 10), "n_refinements": 6, "alphas": alphas, "folds": folds}
+        alphas = np.logspace(-1, 4, 11)
+        given = {"mixtures": make_mixtures(3, 6), "n_refinements": 4, "alphas": alphas, "folds": folds}
         banded = solve_banded_ridge_cv(X[train], Y[train], bands=bands, **given)
         ridge = solve_ridge_cv(X[train], Y[train], alphas=alphas, folds=folds)
         scores[name] = [r2(Y[test], X[test] @ fit.coef + fit.intercept).mean() for fit in (banded, ridge)]

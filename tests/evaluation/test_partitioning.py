@@ -26,12 +26,16 @@ NAMES, SIZES, N_TRAIN, N_TEST, N_REPEATS, K = ("gabor", "words", "scene"), (6, 8
 IDS = [f"s{i:04d}" for i in range(N_TRAIN + N_TEST)]
 TEST = IDS[N_TRAIN:]
 BANDS = np.repeat(np.arange(3), SIZES)
+WORDLESS = np.arange(K) % 2 == 0
 MIXTURES = np.vstack([np.ones((1, 3)), np.eye(3) + 0.1])
 ENCODER = BandedRidge(mixtures=MIXTURES, n_refinements=0, cv=3, alphas=np.logspace(0, 4, 5))
 
 
-def plant(seed, *, correlated, n_silent=0, ncsnr=1.0, null_space=None):
-    """Features of known covariance, and responses with their true shares as (product, unique, venn)."""
+def plant(seed, *, correlated, n_silent=0, ncsnr=1.0):
+    """Features of known covariance, and responses with their true shares as (product, unique, venn).
+
+    Every other neuroid knows no words.
+    """
     rng = np.random.default_rng(seed)
     p = len(BANDS)
     mixing = np.eye(p)
@@ -42,8 +46,7 @@ def plant(seed, *, correlated, n_silent=0, ncsnr=1.0, null_space=None):
     X = rng.normal(size=(len(IDS), mixing.shape[1])) @ mixing.T
     weights = rng.normal(size=(p, K)) * rng.dirichlet(np.ones(3), size=K).T[BANDS] ** 0.5
     weights /= np.sqrt(np.array(SIZES))[BANDS][:, None]
-    if null_space is not None:
-        weights[null_space == BANDS] = 0
+    weights[np.ix_(BANDS == 1, WORDLESS)] = 0
     weights /= np.sqrt(np.einsum("pk,pq,qk->k", weights, covariance, weights))
     weights[:, K - n_silent :] = 0
     rows = np.concatenate([np.arange(N_TRAIN), np.tile(np.arange(N_TRAIN, len(IDS)), N_REPEATS)])
@@ -96,21 +99,46 @@ def planted():
     )
 
 
-@pytest.mark.parametrize("correlated", [False, True])
-def test_planted_shares_are_recovered(correlated):
-    differences = {"product": [], "unique": [], "venn": []}
+@pytest.fixture(scope="module", params=[False, True], ids=["independent", "correlated"])
+def seeds(request):
+    """True shares and results of five seeds, and whether the spaces correlate."""
+    runs = []
     for seed in range(5):
-        features, data, truth = plant(seed, correlated=correlated)
-        result = partition_variance(features, data, ENCODER, test_ids=TEST, n_permutations=1)
+        features, data, truth = plant(seed, correlated=request.param)
+        result = partition_variance(features, data, ENCODER, test_ids=TEST, n_permutations=200)
+        runs.append((truth, result))
+    return request.param, runs
+
+
+def test_planted_shares_are_recovered(seeds):
+    differences = {"product": [], "unique": [], "venn": []}
+    for truth, result in seeds[1]:
         found = (result.values["product"], result.values["unique"], result.venn)
         ceiling = result.values["ceiling"].values
         for name, estimate, expected in zip(differences, found, truth, strict=True):
             differences[name].append(estimate.values / ceiling - expected)
     for name, parts in differences.items():
         error = np.concatenate(parts, axis=1)
+        # Means stay within 0.02, single neuroids within about 0.05, with 150 test stimuli.
         assert np.abs(error.mean(axis=1)).max() < 0.05, name
-        # Means stay within 0.016, single neuroids within about 0.05, with 150 test stimuli.
         assert error.std(axis=1).max() < 0.08, name
+
+
+def test_a_space_without_weights_is_found_unique_no_more_than_by_chance(seeds):
+    correlated, runs = seeds
+    p_words = np.stack([result.values["p_unique"].sel(space="words").values for _, result in runs])
+    assert np.mean(p_words[:, WORDLESS] <= 0.05) < (0.12 if correlated else 0.08)
+    assert np.mean(p_words[:, ~WORDLESS] <= 0.05) > 0.8
+
+
+def test_intervals_cover_the_true_shares(seeds):
+    covered = []
+    for truth, result in seeds[1]:
+        table = summarise_partition(result, kind="product", n_bootstraps=200, by="subject")
+        for number, row in table.iterrows():
+            # What 900 training stimuli leave to learn keeps shares up to 0.02 below the truth.
+            covered.append(row["lower"] <= truth[0][number].mean() <= row["upper"] + 0.02)
+    assert np.mean(covered) >= 0.85
 
 
 def test_shares_add_up_exactly(planted):
@@ -171,17 +199,6 @@ def test_held_out_responses_do_not_reach_the_models(planted):
     np.testing.assert_array_equal(again.contributions, result.contributions)
 
 
-@pytest.mark.parametrize(("correlated", "most"), [(False, 0.07), (True, 0.1)])
-def test_a_space_without_weights_is_found_unique_no_more_than_by_chance(correlated, most):
-    p_values = []
-    for seed in range(5):
-        features, data, _ = plant(seed, correlated=correlated, null_space=1)
-        result = partition_variance(features, data, ENCODER, test_ids=TEST, n_permutations=200)
-        p_values.append(result.values["p_unique"].sel(space="words").values)
-        assert np.median(result.values["p_unique"].sel(space="gabor")) < 0.05
-    assert np.mean(np.concatenate(p_values) <= 0.05) < most
-
-
 def test_silent_neuroids_explain_nothing(planted):
     values = planted[-1].values
     assert values["q_value"].values[:-8].max() < 0.05 < np.median(values["p_value"].values[-8:])
@@ -206,20 +223,6 @@ def test_table_per_region(planted, kind):
     source = values["product" if kind == "product" else "unique"].sel(space="gabor").values
     usable = (values["ceiling"] > 0).values & own
     assert plain["value"][0] == pytest.approx(source[usable].mean())
-
-
-def test_intervals_cover_what_other_test_stimuli_would_give():
-    """95 % intervals of a region's shares against the value on many more held-out stimuli."""
-    covered = []
-    for seed in range(4):
-        features, data, truth = plant(seed, correlated=False)
-        result = partition_variance(features, data, ENCODER, test_ids=TEST, n_permutations=1)
-        table = summarise_partition(result, kind="product", n_bootstraps=200, by="subject")
-        for number, row in table.iterrows():
-            # Ridge with 900 stimuli gives about 2 % away.
-            expected = truth[0][number].mean()
-            covered.append(row["lower"] - 0.02 <= expected <= row["upper"] + 0.02)
-    assert np.mean(covered) >= 0.9
 
 
 def test_writes_and_reads(planted, tmp_path):
@@ -267,3 +270,32 @@ def test_bad_input(planted):
         summarise_partition(result, kind="bars")
     with pytest.raises(ValueError, match="by must be"):
         summarise_partition(result, by="area")
+
+
+@pytest.mark.slow
+def test_regions_of_the_simulated_cortex_get_the_space_they_were_made_from(tmp_path):
+    """Energies of filters make V1 to hV4, evidence for categories makes FFA and PPA."""
+    pytest.importorskip("torch")
+    from neurovis import catalog
+    from neurovis.datasets.simulated import make_subject, simulate_betas
+    from neurovis.features.cache import extract_cached, join_layers
+    from neurovis.stimuli.world_files import make_world
+
+    world = make_world(tmp_path / "world", n_images=220, seed=5)
+    test_ids = world.stimulus_ids[160:]
+    subject = make_subject("01", seed=5)
+    n_repeats = {name: 4 if name in set(test_ids) else 1 for name in world.stimulus_ids}
+    betas = simulate_betas(subject, world, n_repeats=n_repeats, n_sessions=2, seed=5)
+    betas = betas[:, np.isin(betas["region"].values, ["V1", "V3", "hV4", "FFA", "PPA"])]
+    spaces = {
+        name: join_layers(extract_cached(catalog.features.load(name)(), world, root=tmp_path / "cache"))
+        for name in ("gabor", "worldnet")
+    }
+    encoder = BandedRidge(mixtures=2, n_refinements=0)
+    result = partition_variance(join_spaces(spaces), betas, encoder, test_ids=test_ids, n_permutations=1)
+    table = summarise_partition(result, kind="product", minimum_ceiling=0.2, n_bootstraps=50)
+    shares = table.pivot(index="region", columns="component", values="value")
+    assert (shares.loc[["V1", "V3", "hV4"], "gabor"] > 0.3).all()
+    assert (shares.loc[["FFA", "PPA"], "worldnet"] > 0.3).all()
+    assert (shares.loc[["V1", "V3", "hV4"], "worldnet"] < 0.1).all()
+    assert (shares.loc[["FFA", "PPA"], "gabor"] < 0.1).all()
