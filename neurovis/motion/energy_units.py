@@ -212,7 +212,8 @@ class PatternUnits:
     The weight of a V1 unit is ``exp(-(w - f v . n)^2 / (2 tolerance^2))`` minus its mean over the bank, with
     the unit's frequencies f and w and its direction n: patterns of velocity v have their energy on that
     plane. The weighted sum of energies, each as a share of the unit's own peak and normalised by their mean
-    over the bank, is half-squared.
+    over the bank, is half-squared. Slow gratings of any direction lie near every such plane, so that the
+    physiology of these units is to be measured around their own frequencies.
     """
 
     v1: EnergyUnits

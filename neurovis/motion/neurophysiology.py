@@ -7,7 +7,7 @@ surface tells tuning to speed from separable tuning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,9 +110,9 @@ def examine_units(
     units: MotionUnits,
     *,
     screen: Screen | None = None,
-    directions_deg: Sequence[float] = DIRECTIONS_DEG,
-    spatial_frequencies_cpp: Sequence[float] = SPATIAL_FREQUENCIES_CPP,
-    temporal_frequencies_cpf: Sequence[float] = TEMPORAL_FREQUENCIES_CPF,
+    directions_deg: ArrayLike = DIRECTIONS_DEG,
+    spatial_frequencies_cpp: ArrayLike = SPATIAL_FREQUENCIES_CPP,
+    temporal_frequencies_cpf: ArrayLike = TEMPORAL_FREQUENCIES_CPF,
     half_angle_deg: float = 60.0,
 ) -> Physiology:
     """All experiments on all units of a model.
@@ -123,9 +123,9 @@ def examine_units(
         The model.
     screen : Screen, optional
         How probes are shown.
-    directions_deg : sequence of float
+    directions_deg : array of shape (n_directions,)
         Equal steps around the circle [degrees].
-    spatial_frequencies_cpp, temporal_frequencies_cpf : sequence of float
+    spatial_frequencies_cpp, temporal_frequencies_cpf : arrays
         Grid of the gratings [cycles per px] and [cycles per frame], positive and rising, at least three each.
     half_angle_deg : float
         Between a plaid's direction and its components [degrees].
@@ -156,9 +156,9 @@ def measure_gratings(
     units: MotionUnits,
     *,
     screen: Screen | None = None,
-    directions_deg: Sequence[float] = DIRECTIONS_DEG,
-    spatial_frequencies_cpp: Sequence[float] = SPATIAL_FREQUENCIES_CPP,
-    temporal_frequencies_cpf: Sequence[float] = TEMPORAL_FREQUENCIES_CPF,
+    directions_deg: ArrayLike = DIRECTIONS_DEG,
+    spatial_frequencies_cpp: ArrayLike = SPATIAL_FREQUENCIES_CPP,
+    temporal_frequencies_cpf: ArrayLike = TEMPORAL_FREQUENCIES_CPF,
 ) -> dict[str, xr.DataArray]:
     """Responses to drifting gratings over direction, spatial and temporal frequency.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import check_array, compute_px_per_dva
+from neurovis.core import check_array, compute_px_per_dva, make_grid_dva
 from neurovis.stimuli.gratings import make_grating
 
 _GREY = 0.5
@@ -180,10 +180,10 @@ def make_missing_fundamental(
     *,
     size_px: tuple[int, int],
     n_frames: int,
-    period_px: int,
+    period_px: float,
     direction_deg: float = 0.0,
     step_cycles: float = 0.25,
-    contrast: float = 1.0,
+    contrast: float = 0.8,
     fundamental: bool = False,
 ) -> NDArray[np.float32]:
     """Square-wave grating without its first harmonic, moved in jumps (Adelson & Bergen, JOSA A 1985).
@@ -193,49 +193,38 @@ def make_missing_fundamental(
 
     Parameters
     ----------
-    size_px, n_frames
+    size_px, n_frames, direction_deg
         As :func:`make_drifting_grating`.
-    period_px : int
-        Period of the square wave [px], a multiple of 4, so that edges and quarter jumps fall between pixels.
-    direction_deg : {0, 180}
-        Direction of the jumps; the bars are vertical.
+    period_px : float
+        Period of the square wave [px], at least 6, so that there is a third harmonic.
     step_cycles : float
-        Jump per frame [cycles]; a whole number of pixels.
+        Jump per frame [cycles].
     contrast : float
-        Of the whole square wave, 0 to 1; what is left without its first harmonic stays within its range.
+        Of the flat parts of the whole square wave, 0 to 0.8: its edges overshoot by a sixth.
     fundamental : bool
         Keep the first harmonic: a plain square wave.
 
     Returns
     -------
     array of shape (n_frames, height, width)
+        Sum of the odd harmonics that pixels can show, 4 / (pi k) each, with an edge at the centre of the
+        first frame.
 
     Raises
     ------
     ValueError
-        If the period, the direction or the step cannot be drawn, or the contrast is out of range.
+        If the period is too short or the contrast is out of range.
     """
-    check_array("contrast", contrast, ndim=0, minimum=0, maximum=1)
-    step = step_cycles * period_px
-    if period_px < 4 or period_px % 4 or step != round(step):
-        raise ValueError(
-            f"period_px must be a multiple of 4 and step_cycles a whole number of pixels, got {period_px} "
-            f"and {step_cycles}; for example 24 and 0.25."
-        )
-    if direction_deg % 360 not in (0, 180):
-        raise ValueError(f"direction_deg must be 0 or 180, got {direction_deg}; turn the movie instead.")
-    sign = 1 if direction_deg % 360 == 0 else -1
-    place = np.arange(period_px)
-    wave = np.where(place < period_px / 2, 1.0, -1.0)
-    if not fundamental:
-        spectrum = np.fft.rfft(wave)
-        spectrum[1] = 0
-        wave = np.fft.irfft(spectrum, period_px)
-    column = np.arange(size_px[1])
-    shift = sign * round(step) * np.arange(n_frames)[:, None]
-    rows = wave[(column - shift) % period_px]
-    movie = _GREY + _GREY * contrast * rows
-    return np.repeat(movie[:, None], size_px[0], axis=1).astype(np.float32)
+    check_array("contrast", contrast, ndim=0, minimum=0, maximum=0.8)
+    check_array("period_px", period_px, ndim=0, minimum=6, remedy="the third harmonic needs two pixels")
+    size = (float(size_px[0]), float(size_px[1]))
+    x, y = make_grid_dva(size_px, size)
+    angle = np.deg2rad(direction_deg)
+    cycles = (x * np.cos(angle) + y * np.sin(angle)) / period_px
+    moved = cycles - step_cycles * np.arange(n_frames)[:, None, None]
+    harmonics = np.arange(1 if fundamental else 3, period_px / 2, 2)
+    wave = sum(4 / (np.pi * k) * np.sin(2 * np.pi * k * moved) for k in harmonics)
+    return (_GREY + _GREY * contrast * wave).astype(np.float32)
 
 
 def make_barber_pole(
