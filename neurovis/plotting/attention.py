@@ -30,7 +30,8 @@ def plot_attention(
 ) -> Axes:
     """Attention of each query, a row of tiles, in each image, a column; the peak is a ring.
 
-    Colour is opaque where attention is largest in a tile, so tiles show where, not how much.
+    Colour begins at what even attention would give a place and is opaque at the tile's largest value, so
+    tiles show where a query looks, not how much.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def plot_attention(
         box = _find_box(query, stimulus, width)
         if sheet is not None:
             ax.imshow(sheet[stimulus], extent=box, interpolation="antialiased", zorder=1)
-        _draw_map(ax, maps[stimulus, query], box, WARNING)
+        even = 1 / attention.sizes["token"]
+        _draw_map(ax, np.maximum(maps[stimulus, query] - even, 0), box, WARNING)
         peak = np.unravel_index(maps[stimulus, query].argmax(), (n_rows, n_columns))
         for colour, thickness in (("white", 2.4), (INK, 1.1)):
             x, y = _find_centre(peak, (n_rows, n_columns), box)
