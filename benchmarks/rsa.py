@@ -2,7 +2,7 @@
 
     python benchmarks/rsa.py [--stimuli 1000 --neuroids 10000 --subjects 8 --resamples 50 --pairs 5]
 
-Prints one line per task: median seconds, median ratio over pairs of runs, the largest difference of the
+Comparisons are of all subjects with two models. Prints one line per task: median seconds, median ratio over pairs of runs, the largest difference of the
 results and the peak of new memory on each side (measured in a run of its own).
 """
 
@@ -126,8 +126,8 @@ def make_tasks(toolbox: Any, options: argparse.Namespace) -> dict[str, tuple[Cal
         )
     for ours, method in METHODS.items():
         tasks[f"compare, {ours}"] = (
-            lambda ours=ours: compare_rdms(two, models, comparison=ours),
-            lambda method=method: toolbox.rdm.compare(their_two, their_models, method=method),
+            lambda ours=ours: compare_rdms(rdms, models, comparison=ours),
+            lambda method=method: toolbox.rdm.compare(theirs, their_models, method=method),
         )
     return tasks
 

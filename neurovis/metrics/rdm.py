@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array, check_option
 from neurovis.metrics.ranks import compute_tau_a, rank_densely, rank_rows
-from neurovis.metrics.regression import standardise_columns
 from neurovis.metrics.whitening import whiten_rdms
 
 DISTANCES = ("correlation", "cosine", "euclidean", "squared_euclidean")
@@ -142,10 +141,10 @@ def compare_rdms(
     if comparison == "kendall_tau_a":
         ranked_a, ranked_b = ([rank_densely(rdm) for rdm in rdms] for rdms in (a, b))
         return np.array([[compute_tau_a(one, other) for other in ranked_b] for one in ranked_a])
-    units_a = make_units(a, comparison=comparison, covariance=covariance)
+    vectors_a, scale_a = _make_vectors(a, comparison, covariance)
     same = rdms_a is rdms_b
-    units_b = units_a if same else make_units(b, comparison=comparison, covariance=covariance)
-    return np.clip(units_a @ units_b.T, -1.0, 1.0)
+    vectors_b, scale_b = (vectors_a, scale_a) if same else _make_vectors(b, comparison, covariance)
+    return np.clip((vectors_a @ vectors_b.T) * scale_a[:, None] * scale_b, -1.0, 1.0)
 
 
 def make_units(
@@ -171,18 +170,8 @@ def make_units(
         As :func:`compare_rdms`.
     """
     check_option("comparison", comparison, [name for name in COMPARISONS if name != "kendall_tau_a"])
-    rdms = check_rdms("rdms", rdms)
-    if comparison in WHITENED:
-        if WHITENED[comparison] == "pearson_r":
-            rdms = standardise_columns(rdms.T).T
-        return scale_to_unit(whiten_rdms(rdms, covariance=covariance))
-    if covariance is not None:
-        raise ValueError(f"comparison must whiten to use a covariance, got {comparison!r}; leave it out.")
-    if comparison == "cosine":
-        return scale_to_unit(rdms)
-    if comparison == "pearson_r":
-        return standardise_columns(rdms.T).T
-    return scale_ranks(rank_rows(rdms), comparison)
+    vectors, scale = _make_vectors(check_rdms("rdms", rdms), comparison, covariance)
+    return vectors * scale[:, None]
 
 
 def scale_ranks(ranks: NDArray[np.float64], comparison: str) -> NDArray[np.float64]:
@@ -195,10 +184,8 @@ def scale_ranks(ranks: NDArray[np.float64], comparison: str) -> NDArray[np.float
     comparison : {"spearman_r", "rho_a"}
         Which one.
     """
-    if comparison == "spearman_r":
-        return standardise_columns(ranks.T).T
-    n = ranks.shape[1]
-    return (ranks - (n + 1) / 2) * np.sqrt(12 / (float(n) ** 3 - n))
+    vectors, scale = _scale_ranks(ranks, comparison)
+    return vectors * scale[:, None]
 
 
 def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
@@ -216,7 +203,9 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
     ValueError
         If a value is not finite or there are fewer than three pairs.
     """
-    pairs = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), dtype=np.float64))
+    pairs = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), finite=False, dtype=np.float64))
+    if not np.isfinite(pairs.sum()):
+        check_array(parameter, pairs)
     if pairs.shape[1] < 3:
         raise ValueError(
             f"{parameter} must have at least 3 pairs (3 stimuli), got {pairs.shape[1]}; "
@@ -225,34 +214,70 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
     return pairs
 
 
+def _make_vectors(
+    rdms: NDArray[np.float64], comparison: str, covariance: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Vectors and a factor for each, so that only their few inner products need to be scaled."""
+    if comparison in WHITENED:
+        if WHITENED[comparison] == "pearson_r":
+            vectors, scale = _centre_rows(rdms)
+            rdms = np.where(scale[:, None] > 0, vectors, 0.0)
+        vectors = whiten_rdms(rdms, covariance=covariance)
+        return vectors, _invert_lengths(vectors)
+    if covariance is not None:
+        raise ValueError(f"comparison must whiten to use a covariance, got {comparison!r}; leave it out.")
+    if comparison == "cosine":
+        return rdms, _invert_lengths(rdms)
+    if comparison == "pearson_r":
+        return _centre_rows(rdms)
+    return _scale_ranks(rank_rows(rdms), comparison)
+
+
+def _scale_ranks(
+    ranks: NDArray[np.float64], comparison: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if comparison == "spearman_r":
+        return _centre_rows(ranks)
+    n = ranks.shape[1]
+    return ranks - (n + 1) / 2, np.full(len(ranks), np.sqrt(12 / (float(n) ** 3 - n)))
+
+
+def _centre_rows(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows without their mean and the inverse of their lengths, 0 for a constant row."""
+    centred = values - values.mean(axis=1, keepdims=True)
+    # What rounding leaves of a constant row after its mean is taken out.
+    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
+    limit = 4 * np.finfo(np.float64).eps * np.sqrt(values.shape[1]) * largest
+    return centred, _invert_lengths(centred, limit)
+
+
+def _invert_lengths(rows: NDArray[np.float64], limit: float | NDArray = 0.0) -> NDArray[np.float64]:
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.divide(1.0, length, out=np.zeros_like(length), where=length > limit)
+
+
 def scale_to_unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of length 1; rows of zeros stay as they are."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return rows * _invert_lengths(rows)[:, None]
 
 
 def _compute_angles(
     patterns: NDArray[np.float64], pairs: tuple[NDArray, NDArray], distance: str
 ) -> NDArray[np.float64]:
     """One minus the cosine of every pair, of centred patterns for ``"correlation"``."""
-    limit = np.zeros(len(patterns))
-    if distance == "correlation":
-        # What rounding leaves of a constant pattern after its mean is taken out.
-        largest = np.maximum(patterns.max(axis=1), -patterns.min(axis=1))
-        limit = 4 * np.finfo(np.float64).eps * np.sqrt(patterns.shape[1]) * largest
-        patterns = patterns - patterns.mean(axis=1, keepdims=True)
-    products = patterns @ patterns.T
-    length = np.sqrt(np.diagonal(products))
-    undefined = np.flatnonzero(length <= limit)
+    vectors, scale = (
+        _centre_rows(patterns) if distance == "correlation" else (patterns, _invert_lengths(patterns))
+    )
+    undefined = np.flatnonzero(scale == 0)
     if len(undefined):
         what = "constant over neuroids" if distance == "correlation" else "zero"
         raise ValueError(
             f"patterns must vary for the {distance} distance, got {len(undefined)} {what}, the first is "
             f"row {undefined[0]}; drop those stimuli or use distance='euclidean'."
         )
-    # Lengths first, since the product of two can overflow or vanish.
-    products /= length
-    products /= length[:, None]
+    products = vectors @ vectors.T
+    products *= scale
+    products *= scale[:, None]
     return np.clip(1 - products[pairs], 0.0, 2.0)
 
 
