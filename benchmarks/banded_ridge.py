@@ -2,11 +2,11 @@
 
     python benchmarks/banded_ridge.py [--case kernel --n 1000 --sizes 512 1024 512 --neuroids 2000]
 
-The peer is GroupRidgeCV (``--case group``) or MultipleKernelRidgeCV (``--case kernel``; kernels are made inside
-the timed part on both sides), on each backend, in alternation with ours. Prints one line per backend: median
-seconds and their ratio, agreement of mixtures and penalties, held-out scores, and growth of peak memory in a
-process of its own. Published comparisons: group 3000 x (200, 200, 200) -> 2000 with 5 mixtures; kernel 1000 x
-(512, 1024, 512) -> 2000 with 10.
+The peer is GroupRidgeCV (``--case group``) or MultipleKernelRidgeCV (``--case kernel``; kernels are made
+inside the timed part on both sides), on each backend, in alternation with ours. Prints one line per backend:
+median seconds and their ratio, agreement of mixtures and penalties, held-out scores, and growth of peak
+memory in a process of its own. Published comparisons: group 3000 x (200, 200, 200) -> 2000 with 5 mixtures; kernel
+1000 x (512, 1024, 512) -> 2000 with 10.
 """
 
 import argparse
@@ -166,8 +166,8 @@ def main() -> None:
         ratio = statistics.median(p / o for p, o in zip(times["peer"], times["ours"], strict=True))
         print(
             f"himalaya ({backend}): peer {statistics.median(times['peer']):.2f} s  ours "
-            f"{statistics.median(times['ours']):.2f} s  ratio {ratio:.2f}  same mixture and alpha {same:.4f}  "
-            f"mean held-out R2 ours {scores[0]:.5f} peer {scores[1]:.5f}  "
+            f"{statistics.median(times['ours']):.2f} s  ratio {ratio:.2f}  "
+            f"same mixture and alpha {same:.4f}  mean held-out R2 ours {scores[0]:.5f} peer {scores[1]:.5f}  "
             f"peak memory ours {memory:.0f} MB peer {peer_memory:.0f} MB",
             flush=True,
         )
