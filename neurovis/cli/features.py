@@ -62,7 +62,7 @@ def extract(
         "features extract", config | (reduction if project else {}), {"stimuli": stimuli / "stimuli.tsv"}
     )
     write_features(joined, out, provenance=record)
-    typer.echo(f"{joined.sizes['stimulus']} stimuli x {joined.sizes['feature']} features in {out}")
+    typer.echo(f"{joined.shape[0]} rows x {joined.shape[1]} features in {out}")
 
 
 @app.command("layers")

@@ -301,18 +301,14 @@ def _merge(folder: Path, parts: Sequence[Path], layer: str) -> None:
             if name.startswith(f"{rows}/") or not entries:
                 entries.append(found[f"{stem}/{name}"])
     values_path, labels_path = folder / f"{stem}.npy", folder / f"{stem}.labels.npz"
-    with atomic_path(values_path) as temporary:
-        first = read_npz(parts[0], [stem])[stem]
-        merged = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=first.dtype, shape=(n_rows, first.shape[1])
-        )
-        start = 0
+    with atomic_path(values_path) as temporary, temporary.open("wb") as stream:
         for path in parts:
-            values = read_npz(path, [stem])[stem]
-            merged[start : start + len(values)] = values
-            start += len(values)
-        merged.flush()
-        del merged
+            values = np.ascontiguousarray(read_npz(path, [stem])[stem])
+            if path == parts[0]:
+                shape = (n_rows, values.shape[1])
+                header = {"descr": values.dtype.str, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+            values.tofile(stream)
     with atomic_path(labels_path) as temporary:
         np.savez_compressed(temporary, **{name: np.concatenate(e) for name, e in labels.items()})
     digests = [compute_file_hash(path) for path in (values_path, labels_path)]
