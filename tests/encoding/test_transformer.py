@@ -192,8 +192,10 @@ def test_solving_the_readout_helps_a_short_fit(rng):
     assert twice > trained + 0.1
 
 
-def test_round_trip_through_a_file(fitted, tmp_path):
-    encoder, X, _ = fitted
+@pytest.mark.parametrize("queries", ["region", "neuroid"])
+def test_round_trip_through_a_file(queries, problem, tmp_path):
+    X, y = problem
+    encoder = make_encoder(queries=queries, n_epochs=1).fit(X, y)
     ids = [str(number) for number in range(7)]
     path = write_encoder(encoder, tmp_path / "a.safetensors", neuroid_ids=ids)
     read = read_encoder(path, neuroid_ids=ids)
