@@ -1,11 +1,15 @@
 """The command line end to end on a miniature: each command is the step that a pipeline rule runs."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from neurovis import cli
-from neurovis.io import read_features, read_neural_data, read_table, write_table
+from neurovis.core import align
+from neurovis.encoding.storage import read_encoder
+from neurovis.features.arrays import join_spaces
+from neurovis.io import read_features, read_neural_data, read_prediction, read_table, write_table
 
 RUNNER = CliRunner()
 
@@ -44,12 +48,25 @@ def folder(tmp_path_factory):
     return folder
 
 
+MODELS = {"gabor": "ridge", "pixels": "ridge", "gabor+pixels": "banded-ridge"}
+
+
+def name_model(folder, features, suffix="encoding.nc"):
+    return folder / f"sub-01_features-{features}_encoder-{MODELS[features]}_{suffix}"
+
+
 @pytest.fixture(scope="module")
 def fitted(folder):
-    for name in ("gabor", "pixels"):
-        out = folder / f"sub-01_features-{name}_encoding.nc"
-        inputs = ("--features", folder / f"{name}.nc", "--responses", folder / "betas.nc")
-        call("encoding", "fit", "--stimuli", folder / "world", *inputs, "--n-permutations", 100, "--out", out)
+    for features, encoder in MODELS.items():
+        spaces = [f"--features={folder / name}.nc" for name in features.split("+")]
+        options = {"banded-ridge": '{"mixtures": 5}'}.get(encoder, "{}")
+        call(
+            *("encoding", "fit", "--stimuli", folder / "world", *spaces, "--responses", folder / "betas.nc"),
+            *("--encoder", encoder, "--options", options, "--n-permutations", 100),
+            *("--out", name_model(folder, features)),
+            *("--prediction", name_model(folder, features, "prediction.nc")),
+            *("--weights", name_model(folder, features, "weights.safetensors")),
+        )
     return folder
 
 
@@ -61,9 +78,54 @@ def test_betas_follow_the_design(folder):
 
 
 def test_encoding_writes_scores_and_a_summary(fitted):
-    summary = read_table(fitted / "sub-01_features-gabor_encoding.tsv")
+    summary = read_table(name_model(fitted, "gabor", "encoding.tsv"))
     assert summary["n_stimuli"].eq(12).all()
     assert summary["median_ceiling"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("features", MODELS)
+def test_stored_encoder_predicts_what_was_scored(fitted, features):
+    truth, prediction = read_prediction(name_model(fitted, features, "prediction.nc"))
+    spaces = {name: read_features(fitted / f"{name}.nc") for name in features.split("+")}
+    joint = join_spaces(spaces) if len(spaces) > 1 else spaces[features]
+    encoder = read_encoder(
+        name_model(fitted, features, "weights.safetensors"), neuroid_ids=truth["neuroid_id"].values
+    )
+    again = encoder.predict(align(joint, truth.assign_attrs(units="z", source="test"))[0].values)
+    np.testing.assert_allclose(again, prediction.values, atol=2e-3)
+
+
+def test_models_are_compared_and_their_variance_is_split(fitted):
+    files = [
+        f"--{kind}={name_model(fitted, features, f'{kind}.nc')}"
+        for kind in ("encoding", "prediction")
+        for features in MODELS
+    ]
+    out = fitted / "results" / "comparison.tsv"
+    call(
+        *("encoding", "compare", *files, "--reference", "gabor", "--subject", "01"),
+        *("--n-bootstraps", 100, "--out", out),
+    )
+    table = read_table(out)
+    assert set(table["model_a"]) == {"pixels", "gabor+pixels (banded-ridge)"}
+    assert table["region"].iloc[0] == "V1"
+    spaces = [f"--features={fitted / name}.nc" for name in ("gabor", "pixels")]
+    out = fitted / "results" / "partition.tsv"
+    call(
+        *("encoding", "partition", "--stimuli", fitted / "world", *spaces),
+        *("--responses", fitted / "betas.nc", "--subject", "01", "--n-permutations", 100),
+        *("--n-bootstraps", 100, "--out", out),
+    )
+    assert set(read_table(out)["component"]) == {"only gabor", "only pixels", "gabor & pixels"}
+    assert out.with_suffix(".png").is_file()
+
+
+def test_options_must_be_json(fitted):
+    with pytest.raises(ValueError, match="options must be a JSON object"):
+        call(
+            *("encoding", "fit", "--stimuli", fitted / "world", "--features", fitted / "gabor.nc"),
+            *("--responses", fitted / "betas.nc", "--options", "{alphas: 1}", "--out", fitted / "x.nc"),
+        )
 
 
 def test_truth_is_scored(fitted):
@@ -74,16 +136,14 @@ def test_truth_is_scored(fitted):
     with pytest.raises(ValueError, match="evaluate that feature space"):
         call(
             *("evaluation", "truth", "--truth", fitted / "truth", "--responses", fitted / "betas.nc"),
-            *("--encoding", fitted / "sub-01_features-gabor_encoding.nc", "--stimuli", fitted / "world"),
+            *("--encoding", name_model(fitted, "gabor"), "--stimuli", fitted / "world"),
             *("--preference", fitted / "preference.tsv", "--out", fitted / "truth.tsv"),
         )
 
 
 def test_figures_and_report_are_written(fitted):
     out = fitted / "results"
-    encoding = [
-        f"--encoding={fitted / f'sub-01_features-{name}_encoding.nc'}" for name in ("gabor", "pixels")
-    ]
+    encoding = [f"--encoding={name_model(fitted, features)}" for features in MODELS]
     call("plot", "encoding", *encoding, "--subject", "01", "--out", out)
     features = [f"--features={fitted / f'{name}.nc'}" for name in ("gabor", "pixels")]
     numbers = ("--n-permutations", 100, "--n-bootstraps", 100)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from neurovis import catalog
+
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
 
@@ -36,9 +38,34 @@ def planned(run):
 def test_main_job_is_planned_whole(tmp_path):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules"))
     assert jobs["scan_subject"] == jobs["fit_glm"] == jobs["score_truth"] == jobs["score_brainscore"] == 2
-    assert jobs["fit_encoder"] == 6
+    assert jobs["fit_encoder"] == 10
+    assert jobs["compare_models"] == jobs["partition_variance"] == jobs["plot_encoding"] == 2
     assert jobs["recover_seed"] == 5
     assert jobs["report_simulated"] == 1
+
+
+def test_study_of_a_large_data_set_is_planned_without_it(tmp_path):
+    study = ROOT / "pipelines" / "config" / "nsd.yaml"
+    run = snakemake(
+        tmp_path, "results/real/nsd/report.html", "--dry-run", "--quiet", "rules", "--configfile", str(study),
+        NEUROVIS_SHARED=str(tmp_path / "nowhere"),
+    )  # fmt: skip
+    jobs = planned(run)
+    entry = yaml.safe_load(study.read_text())["real"]["datasets"]["nsd"]
+    n_models = sum(len(block["features"]) * len(block["encoders"]) for block in entry["models"])
+    assert jobs["load_responses"] == len(entry["subjects"]) == 8
+    assert jobs["fit_encoder"] == 8 * n_models
+    assert jobs["compare_models"] == jobs["partition_variance"] == 8
+
+
+def test_names_of_the_study_are_in_the_catalog():
+    study = yaml.safe_load((ROOT / "pipelines" / "config" / "nsd.yaml").read_text())
+    spaces = [entry["space"] for entry in study["spaces"].values()]
+    models = study["real"]["datasets"]["nsd"]["models"]
+    spaces += [part for block in models for name in block["features"] for part in name.split("+")]
+    named = {space.partition(":")[0] for space in spaces if space not in study["spaces"]}
+    assert named <= set(catalog.features)
+    assert {encoder for block in models for encoder in block["encoders"]} <= set(catalog.encoders)
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm"])
