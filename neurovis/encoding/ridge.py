@@ -22,7 +22,7 @@ from neurovis.metrics.regression import r2
 
 DEFAULT_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-1, 8, 19))
 
-_SCALE_BYTES = 16e6  # of features at a time
+_SLAB_BYTES = 16e6  # of columns at a time, in float64
 
 
 class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -204,7 +204,12 @@ def score_neuroids(truth: ArrayLike, prediction: NDArray) -> Any:
     """
     if prediction.ndim == 1:
         return float(r2(np.reshape(truth, (-1, 1)), prediction[:, None])[0])
-    return r2(truth, prediction)
+    measured = np.asarray(truth)
+    width = max(1, int(_SLAB_BYTES / 8 / len(prediction)))
+    if measured.shape != prediction.shape or measured.shape[1] <= width:
+        return r2(measured, prediction)  # which also says what does not fit
+    slabs = (slice(start, start + width) for start in range(0, prediction.shape[1], width))
+    return np.concatenate([r2(measured[:, slab], prediction[:, slab]) for slab in slabs])
 
 
 def make_ridge(
@@ -246,7 +251,7 @@ def make_ridge(
 def compute_scale(X: NDArray) -> NDArray:
     """Standard deviation of each feature in the dtype of ``X``; 1 where it is constant up to rounding."""
     scale = np.empty(X.shape[1], dtype=X.dtype)
-    width = max(1, int(_SCALE_BYTES / 8 / len(X)))
+    width = max(1, int(_SLAB_BYTES / 8 / len(X)))
     for start in range(0, X.shape[1], width):
         columns = X[:, start : start + width]
         sd = columns.std(axis=0, dtype=np.float64)

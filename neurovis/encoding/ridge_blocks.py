@@ -315,8 +315,9 @@ def _centre(problem: RidgeProblem, Y: NDArray) -> tuple[Any, NDArray]:
 
 def _make_blocks(problem: RidgeProblem, shape: tuple[int, ...], n_folds: int, n_workers: int) -> list[slice]:
     n, n_neuroids = shape
-    n_features = 0 if problem.dual else len(problem.gram)
-    each = problem.dtype().itemsize * (3 * n + (n_folds + 2) * n_features)
+    n_cross = 1 if problem.dual else n_folds + 2
+    n_features = 0 if problem.X is None else problem.X.shape[1]
+    each = problem.dtype().itemsize * (3 * n + n_cross * n_features)
     total = _BLOCK_BYTES if problem.device.startswith("cpu") else _DEVICE_BYTES
     size = max(64, int(total / n_workers / each))
     n_blocks = -(-n_neuroids // (size * n_workers)) * n_workers

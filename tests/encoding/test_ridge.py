@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
@@ -9,7 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurovis.core import Encoder
-from neurovis.encoding.ridge import Ridge
+from neurovis.encoding import ridge
+from neurovis.encoding.ridge import Ridge, make_ridge
 
 ALPHAS = np.logspace(-1, 4, 6)
 
@@ -98,6 +100,38 @@ def test_constant_neuroid_and_feature(problem):
     np.testing.assert_allclose(fitted.coef_[-1], 0, atol=1e-9)
     np.testing.assert_allclose(fitted.predict(X)[:, -1], 7.0)
     assert fitted.score(X, y)[-1] == 0
+
+
+def test_the_builder_passes_options_and_refuses_others(problem):
+    X, y = problem
+    features = xr.DataArray(X, dims=("stimulus", "feature"))
+    data = xr.DataArray(y, dims=("stimulus", "neuroid"))
+    built = make_ridge(features, data, seed=3, device="cpu", alphas=[1.0, 10.0], standardise=False)
+    assert built.get_params() == Ridge([1.0, 10.0], standardise=False).get_params()
+    assert all(isinstance(getattr(built.fit(X, y), name), np.ndarray) for name in Ridge._FITTED)
+    with pytest.raises(TypeError, match="penalty"):
+        make_ridge(features, data, penalty=1.0)
+
+
+def test_columns_at_a_time_change_nothing(problem, monkeypatch):
+    X, y = problem
+    whole = Ridge(ALPHAS).fit(X, y)
+    scores = whole.score(X, y)
+    monkeypatch.setattr(ridge, "_SLAB_BYTES", 8 * len(X))
+    parts = Ridge(ALPHAS).fit(X, y)
+    np.testing.assert_allclose(parts.coef_, whole.coef_)
+    np.testing.assert_allclose(parts.score(X, y), scores)
+    with pytest.raises(ValueError, match="shape"):
+        parts.score(X, y[:, :3])
+
+
+def test_input_is_left_as_it_came(problem):
+    X, y = problem
+    before = X.copy(), y.copy()
+    for standardise in (True, False):
+        Ridge(ALPHAS, standardise=standardise).fit(X, y)
+        np.testing.assert_array_equal(X, before[0])
+        np.testing.assert_array_equal(y, before[1])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """The solvers against one scikit-learn fit per penalty, fold and neuroid."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, TimeSeriesSplit
+from threadpoolctl import threadpool_limits
 
 from neurovis.encoding import ridge_blocks, ridge_folds
 from neurovis.encoding.ridge_solvers import (
@@ -81,15 +84,76 @@ def test_float32_chooses_as_float64(n, p, method, rng):
     np.testing.assert_allclose(single.cv_error, double.cv_error, rtol=1e-2)
 
 
-def test_many_small_blocks_change_nothing(rng, monkeypatch):
-    X, Y = make_problem(rng, 50, 70, k=100)
-    folds = list(KFold(3).split(X))
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"_BLOCK_BYTES": 1},  # 64 neuroids at a time
+        {"_FOLD_BYTES": 1},  # a pass over the neuroids for each fold
+        {"_GRAM_BYTES": 8 * 300 * 3},
+        {"_TEST_ROWS": 16, "_GROUPS": (6,)},  # parts of the spectrum that do not reach all rotated rows
+        {"_CACHE_BYTES": 1, "_TEST_ROWS": 5},
+    ],
+)
+@pytest.mark.parametrize(("n", "p"), [(300, 60), (60, 80)])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_how_the_work_is_cut_changes_nothing(limits, n, p, n_threads, rng, monkeypatch):
+    X, Y = make_problem(rng, n, p, k=100)
+    folds = list(KFold(4, shuffle=True, random_state=0).split(X))
     whole = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
-    monkeypatch.setattr(ridge_blocks, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(ridge_folds, "_GRAM_BYTES", 8 * 50 * 3)
-    parts = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
-    np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-9)
+    for name, value in limits.items():
+        monkeypatch.setattr(ridge_blocks if hasattr(ridge_blocks, name) else ridge_folds, name, value)
+    with threadpool_limits(n_threads, "blas"):
+        parts = solve_ridge_cv(X, Y, alphas=ALPHAS, folds=folds)
+    np.testing.assert_allclose(parts.cv_error, whole.cv_error, rtol=1e-7)
     np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "p"), [(600, 60), (60, 200)])
+def test_memory_grows_by_the_results_alone(n, p, rng, monkeypatch):
+    monkeypatch.setattr(ridge_blocks, "_BLOCK_BYTES", 1e6)
+    monkeypatch.setattr(ridge_folds, "_CACHE_BYTES", 1e5)
+    X, Y = make_problem(rng, n, p, k=6000)
+    X, Y = X.astype("f4"), Y.astype("f4")
+    folds, alphas = list(KFold(3).split(X)), ALPHAS[::4]
+
+    def measure_peak(n_neuroids):
+        tracemalloc.start()
+        solve_ridge_cv(X, Y[:, :n_neuroids], alphas=alphas, folds=folds)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    measure_peak(100)
+    each = (measure_peak(6000) - measure_peak(3000)) / 3000
+    results = 4 * (p + 1) + 8 * (len(alphas) + 1)
+    assert results <= each < results + 0.25 * 4 * n  # a copy of the responses is 4 n
+
+
+@pytest.mark.parametrize(("n", "p", "method"), CASES)
+def test_torch_equals_numpy_in_single_precision(n, p, method, rng):
+    pytest.importorskip("torch")
+    X, Y = (part.astype("f4") for part in make_problem(rng, n, p, k=40))
+    options = {"alphas": ALPHAS[4:], "folds": list(KFold(4).split(X)), "method": method}
+    ours, torch = (solve_ridge_cv(X, Y, **options, device=device) for device in ("cpu", "cpu:0"))
+    assert torch.coef.dtype == np.float32
+    np.testing.assert_allclose(torch.cv_error, ours.cv_error, rtol=1e-4)
+    assert np.mean(torch.alpha == ours.alpha) >= 0.95
+    same = torch.alpha == ours.alpha
+    np.testing.assert_allclose(torch.coef[:, same], ours.coef[:, same], atol=1e-3 * np.abs(ours.coef).max())
+
+
+@pytest.mark.parametrize("method", ["primal", "dual"])
+def test_collinear_and_constant_features_are_safe_in_single_precision(method, rng):
+    X, Y = make_problem(rng, 60, 10, k=8)
+    X = np.column_stack([X, X, X[:, :3] + 1e-4 * X[:, 3:6], np.full(60, 5.0), np.zeros(60)])
+    folds, alphas = list(KFold(4).split(X)), np.logspace(-6, 2, 9)
+    single = solve_ridge_cv(X.astype("f4"), Y.astype("f4"), alphas=alphas, folds=folds, method=method)
+    expected = solve_ridge_cv(X, Y, alphas=alphas, folds=folds, method=method)
+    assert np.isfinite(single.cv_error).all()
+    chosen = np.searchsorted(alphas, single.alpha)
+    assert (expected.cv_error[chosen, np.arange(8)] / expected.cv_error.min(0)).max() < 1.01
+    error = X @ single.coef + single.intercept - X @ expected.coef - expected.intercept
+    assert (error.std(0) / Y.std(0)).max() < 0.01
 
 
 def test_a_penalty_per_neuroid(rng):
@@ -149,7 +213,7 @@ def test_compressed_filters_equal_the_filters(n_groups, rng, monkeypatch):
     filters = (w[:, None] + ALPHAS[0]) / (w[:, None] + ALPHAS)
     groups = ridge_folds.compress_filters(filters, tolerance=1e-6)
     rebuilt = np.vstack([basis @ mixture for _, basis, mixture in groups])
-    np.testing.assert_allclose(rebuilt, filters, atol=2e-6)
+    np.testing.assert_allclose(rebuilt, filters, atol=1e-6)
     assert len(groups) == n_groups
     assert sum(basis.size for _, basis, _ in groups) < filters.size * (0.6 if n_groups > 1 else 1)
 
@@ -172,6 +236,8 @@ def test_bad_input(rng):
             solve_ridge_cv(X, Y, **(good | change))
     with pytest.raises(ValueError, match="same number of rows, at least 2, got 20 and 19"):
         solve_ridge_cv(X, Y[1:], **good)
+    with pytest.raises(ValueError, match="alpha must hold one penalty or one per neuroid, got 3 for 5"):
+        solve_ridge(X, Y, alpha=[1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="gram must be square, got shape"):
         solve_kernel_ridge(X, Y, alpha=1.0)
     with pytest.raises(ValueError, match="gram and Y must have the same number of rows"):
