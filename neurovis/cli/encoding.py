@@ -62,7 +62,7 @@ def fit(
         write_prediction(*pair, prediction, provenance=record)
     if weights is not None:
         final = result.encoder or fit_encoder(space, data, unfitted)
-        write_encoder(final, weights, neuroid_ids=data["neuroid_id"].values)
+        write_encoder(final, weights, neuroid_ids=data["neuroid_id"].values.tolist())
     result.write(out, provenance=record)
     typer.echo(summary.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     typer.echo(f"scores in {out}")

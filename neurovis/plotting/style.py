@@ -6,8 +6,9 @@ that it can be told from white paper.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -15,6 +16,9 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure, SubFigure
+
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 
 INK = "#1f2933"
 MUTED = "#7b8794"
@@ -71,8 +75,20 @@ STYLE: Any = {
     "ytick.major.size": 3,
 }
 
-styled = mpl.rc_context(STYLE)
-"""Decorator: draw inside the house style, whatever the caller's settings are."""
+
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """Decorator: draw inside the house style, whatever the caller's settings are."""
+
+    @functools.wraps(draw)
+    def draw_styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
+        with mpl.rc_context(STYLE):
+            drawn = draw(*args, **kwargs)
+            interactive = mpl.is_interactive()
+        # A notebook's backend is loaded with the first figure and turns interaction on, which must survive.
+        mpl.interactive(interactive)
+        return drawn
+
+    return draw_styled
 
 
 def make_axes(ax: Axes | None, *, width: float = 6.5, height: float = 3.6) -> Axes:

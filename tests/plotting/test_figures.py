@@ -1,5 +1,6 @@
 """RDMs, galleries, receptive fields and timelines."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from neurovis.plotting import (
     plot_stimulus_gallery,
     plot_timeline,
 )
+from neurovis.plotting.style import styled
 
 
 def _make_rdm(rng, n):
@@ -104,3 +106,15 @@ def test_timeline_puts_the_earliest_on_top():
     assert "[s]" in ax.get_xlabel()
     with pytest.raises(ValueError, match="duration_s must be at least 0"):
         plot_timeline(["a"], [0.0], [-1.0])
+
+
+def test_a_backend_that_turns_interaction_on_keeps_it(monkeypatch):
+    """The backend of notebooks does so while the first figure is drawn, and shows only that one otherwise."""
+
+    @styled
+    def draw():
+        mpl.interactive(True)
+
+    monkeypatch.setitem(mpl.rcParams, "interactive", False)
+    draw()
+    assert mpl.is_interactive()
