@@ -2,8 +2,8 @@
 
     python benchmarks/rsa.py [--stimuli 1000 --neuroids 10000 --subjects 8 --resamples 50 --pairs 5]
 
-Comparisons are of all subjects with two models. Prints one line per task: median seconds, median ratio over pairs of runs, the largest difference of the
-results and the peak of new memory on each side (measured in a run of its own).
+Comparisons are of all subjects with two models. Prints one line per task: median seconds, median ratio over
+pairs of runs, the largest difference of the results and the peaks of new memory (in runs of their own).
 """
 
 import argparse
@@ -106,7 +106,7 @@ def make_tasks(toolbox: Any, options: argparse.Namespace) -> dict[str, tuple[Cal
             ),
             lambda: bootstrap_theirs(toolbox, toolbox.rdm.RDMs(two[:1]), their_one, "cosine", n, False),
         ),
-        "bootstrap, cosine, ceiling": (
+        "bootstrap and ceiling, cosine": (
             lambda: stack(bootstrap_rsa(rdms, one, comparison="cosine", resample="stimuli", n_bootstraps=n)),
             lambda: bootstrap_theirs(toolbox, theirs, their_one, "cosine", n, True),
         ),
@@ -157,7 +157,7 @@ def main() -> None:
         ratio = statistics.median(p[0] / o[0] for p, o in rounds)
         difference = np.abs(rounds[0][0][1] - rounds[0][1][1]).max()
         print(
-            f"{name:27s} peer {peer_s:8.4f} s  ours {ours_s:8.4f} s  ratio {ratio:6.1f}  "
+            f"{name:29s} peer {peer_s:8.4f} s  ours {ours_s:8.4f} s  ratio {ratio:6.1f}  "
             f"largest difference {difference:.1e}  peak MB {peaks[0]:7.1f} / {peaks[1]:7.1f}",
             flush=True,
         )

@@ -18,6 +18,8 @@ DISTANCES = ("correlation", "cosine", "euclidean", "squared_euclidean")
 WHITENED = {"whitened_cosine": "cosine", "whitened_pearson_r": "pearson_r"}
 COMPARISONS = ("pearson_r", "spearman_r", "rho_a", "kendall_tau_a", "cosine", *WHITENED)
 
+_BLOCK = 8192  # pairs at a time
+
 
 def compute_rdm(patterns: ArrayLike, *, distance: str = "correlation") -> NDArray[np.float64]:
     """Dissimilarity of every pair of response patterns.
@@ -132,7 +134,11 @@ def compare_rdms(
         a comparison that does not whiten.
     """
     check_option("comparison", comparison, COMPARISONS)
-    a, b = check_rdms("rdms_a", rdms_a), check_rdms("rdms_b", rdms_b)
+    # These find out in their one pass over the pairs whether all are finite.
+    quick = comparison in ("cosine", "pearson_r") and covariance is None
+    a, b = (
+        check_rdms(name, rdms, finite=not quick) for name, rdms in (("rdms_a", rdms_a), ("rdms_b", rdms_b))
+    )
     if a.shape[1] != b.shape[1]:
         raise ValueError(
             f"rdms_b must have the {a.shape[1]} pairs of rdms_a, got {b.shape[1]}; "
@@ -141,8 +147,15 @@ def compare_rdms(
     if comparison == "kendall_tau_a":
         ranked_a, ranked_b = ([rank_densely(rdm) for rdm in rdms] for rdms in (a, b))
         return np.array([[compute_tau_a(one, other) for other in ranked_b] for one in ranked_a])
-    vectors_a, scale_a = _make_vectors(a, comparison, covariance)
     same = rdms_a is rdms_b
+    if comparison == "spearman_r" and covariance is None:
+        a = rank_rows(a)
+        b = a if same else rank_rows(b)
+        return _compare_rows(a, b, centre=True)
+    if quick:
+        with np.errstate(invalid="ignore"):
+            return _compare_rows(a, b, centre=comparison == "pearson_r")
+    vectors_a, scale_a = _make_vectors(a, comparison, covariance)
     vectors_b, scale_b = (vectors_a, scale_a) if same else _make_vectors(b, comparison, covariance)
     return np.clip((vectors_a @ vectors_b.T) * scale_a[:, None] * scale_b, -1.0, 1.0)
 
@@ -188,7 +201,7 @@ def scale_ranks(ranks: NDArray[np.float64], comparison: str) -> NDArray[np.float
     return vectors * scale[:, None]
 
 
-def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
+def check_rdms(parameter: str, rdms: ArrayLike, *, finite: bool = True) -> NDArray[np.float64]:
     """Return RDMs as a float64 array ``(n, n_pairs)``; one vector becomes one row.
 
     Parameters
@@ -197,6 +210,8 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
         Name of the parameter, as the caller wrote it.
     rdms : array of shape (n, n_pairs) or (n_pairs,)
         What came.
+    finite : bool
+        Refuse NaN and infinity.
 
     Raises
     ------
@@ -204,7 +219,7 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
         If a value is not finite or there are fewer than three pairs.
     """
     pairs = np.atleast_2d(check_array(parameter, rdms, ndim=(1, 2), finite=False, dtype=np.float64))
-    if not np.isfinite(pairs.sum()):
+    if finite and not np.isfinite(pairs.sum()):
         check_array(parameter, pairs)
     if pairs.shape[1] < 3:
         raise ValueError(
@@ -212,6 +227,31 @@ def check_rdms(parameter: str, rdms: ArrayLike) -> NDArray[np.float64]:
             "pass upper triangles as from compute_rdm, not square matrices."
         )
     return pairs
+
+
+def _compare_rows(a: NDArray[np.float64], b: NDArray[np.float64], *, centre: bool) -> NDArray[np.float64]:
+    """Cosine (Pearson r if centred) of every row of one set with every row of another.
+
+    One pass in blocks that stay in cache, since reading the pairs costs more than the arithmetic.
+    """
+    means = [rows.mean(axis=1) if centre else np.zeros(len(rows)) for rows in (a, b)]
+    products, squares = np.zeros((len(a), len(b))), [np.zeros(len(a)), np.zeros(len(b))]
+    for start in range(0, a.shape[1], _BLOCK):
+        parts = [rows[:, start : start + _BLOCK] for rows in (a, b)]
+        if centre:
+            parts = [part - mean[:, None] for part, mean in zip(parts, means, strict=True)]
+        products += parts[0] @ parts[1].T
+        squares = [
+            square + np.einsum("ij,ij->i", part, part) for square, part in zip(squares, parts, strict=True)
+        ]
+    for name, rows, square in (("rdms_a", a, squares[0]), ("rdms_b", b, squares[1])):
+        if not np.isfinite(square).all():
+            check_array(name, rows)
+    scales = [
+        _invert(np.sqrt(square), _find_limit(mean, a.shape[1]))
+        for square, mean in zip(squares, means, strict=True)
+    ]
+    return np.clip(products * scales[0][:, None] * scales[1], -1.0, 1.0)
 
 
 def _make_vectors(
@@ -244,15 +284,21 @@ def _scale_ranks(
 
 def _centre_rows(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows without their mean and the inverse of their lengths, 0 for a constant row."""
-    centred = values - values.mean(axis=1, keepdims=True)
-    # What rounding leaves of a constant row after its mean is taken out.
-    largest = np.maximum(values.max(axis=1), -values.min(axis=1))
-    limit = 4 * np.finfo(np.float64).eps * np.sqrt(values.shape[1]) * largest
-    return centred, _invert_lengths(centred, limit)
+    mean = values.mean(axis=1)
+    centred = values - mean[:, None]
+    return centred, _invert_lengths(centred, _find_limit(mean, values.shape[1]))
+
+
+def _find_limit(mean: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Length that rounding leaves of a constant row after its mean is taken out."""
+    return 4 * np.finfo(np.float64).eps * np.sqrt(n) * np.abs(mean)
 
 
 def _invert_lengths(rows: NDArray[np.float64], limit: float | NDArray = 0.0) -> NDArray[np.float64]:
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return _invert(np.sqrt(np.einsum("ij,ij->i", rows, rows)), limit)
+
+
+def _invert(length: NDArray[np.float64], limit: float | NDArray) -> NDArray[np.float64]:
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > limit)
 
 

@@ -141,6 +141,9 @@ def test_bad_input(patterns, rdms):
         compute_crossnobis(patterns[None])
     with pytest.raises(ValueError, match="rdms_b must have the 45 pairs of rdms_a, got 44"):
         compare_rdms(rdms, rdms[:, :-1])
+    for comparison in COMPARISONS:
+        with pytest.raises(ValueError, match="rdms_b must be finite, got 1 NaN"):
+            compare_rdms(rdms, np.where(rdms == rdms[0, 0], np.nan, rdms), comparison=comparison)
     with pytest.raises(ValueError, match=r"comparison must be .* got 'tau'"):
         compare_rdms(rdms, rdms, comparison="tau")
     with pytest.raises(ValueError, match="must whiten to use a covariance, got 'cosine'"):
