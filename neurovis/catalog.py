@@ -33,6 +33,7 @@ features = Registry(
         "huggingface": "neurovis.features.huggingface:make_huggingface",
         "huggingface-text": "neurovis.features.huggingface:make_huggingface_text",
         "huggingface-video": "neurovis.features.huggingface:make_huggingface_video",
+        "motion-energy": "neurovis.motion.features:MotionEnergyFeatures",
         "open_clip": "neurovis.features.open_clip:make_open_clip",
         "open_clip-text": "neurovis.features.open_clip:make_open_clip_text",
         "pixels": "neurovis.features.pixels:PixelFeatures",

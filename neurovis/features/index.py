@@ -37,6 +37,7 @@ _SPACES = {
         "Models of clips of transformers: VideoMAE ...", "video", "download",
         "of each model; VideoMAE CC-BY-NC-4.0", "config={'model_type': 'videomae', ...}",
     ),
+    "motion-energy": _Space("Motion and static energy of movies", "video", "nothing", "BSD-3-Clause"),
     "open_clip": _Space(
         "Image towers of open_clip, by model and tag", "image", "download",
         "of each tag; LAION and OpenAI tags MIT", "pretrained=None",

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurovis.core import check_option, import_optional
 from neurovis.motion.energy_filters import (
     DIRECTIONS_DEG,
+    SPACING_SD,
     SPATIAL_FREQUENCIES_CPI,
     TEMPORAL_FREQUENCIES_HZ,
     compute_window_frames,
@@ -71,6 +72,8 @@ class MotionEnergyPyramid:
         Torch device.
     dtype : {"float32", "float64"}
         Of the computation and of the result.
+    spacing_sd : float
+        Distance of neighbouring filters [envelope sd]; 3.5 is pymoten's.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class MotionEnergyPyramid:
     size_dva: tuple[float, float] | None = None
     device: str = "cpu"
     dtype: str = "float32"
+    spacing_sd: float = SPACING_SD
 
     def __post_init__(self) -> None:
         check_option("dtype", self.dtype, ("float32", "float64"))
@@ -118,6 +122,8 @@ class MotionEnergyPyramid:
                     f"{name} must lie between 0 and the Nyquist limit {limit:g}, got {list(values)}; leave "
                     "out what the movie cannot show."
                 )
+        if not 0 < self.spacing_sd < np.inf:
+            raise ValueError(f"spacing_sd must be positive, got {self.spacing_sd}; pymoten's is 3.5.")
         if not len(self.directions_deg) or min(self.directions_deg) < 0 or max(self.directions_deg) >= 360:
             raise ValueError(
                 f"directions_deg must lie in [0, 360), got {list(self.directions_deg)}; take them modulo 360."
@@ -129,7 +135,7 @@ class MotionEnergyPyramid:
         return make_filter_table(
             self.size_px, spatial_frequencies_cpi=self.spatial_frequencies_cpi,
             temporal_frequencies_hz=self.temporal_frequencies_hz, directions_deg=self.directions_deg,
-            size_dva=self.size_dva,
+            size_dva=self.size_dva, spacing_sd=self.spacing_sd,
         )  # fmt: skip
 
     @property

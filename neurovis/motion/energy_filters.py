@@ -19,7 +19,9 @@ DIRECTIONS_DEG = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
 
 _CYCLES_PER_SD = 0.6  # spatial envelope sd = 0.6 / spatial frequency [image heights]
 _LARGEST_SPATIAL_SD = 0.3  # [image heights]
-_SPACING_SD = 3.5  # distance of neighbouring centres [envelope sd]
+SPACING_SD = 3.5
+"""Distance of neighbouring centres [envelope sd]."""
+
 _TEMPORAL_CYCLES_PER_SD = 10.0
 _LARGEST_TEMPORAL_SD = 0.3  # [temporal windows]
 
@@ -36,6 +38,7 @@ def make_filter_table(
     temporal_frequencies_hz: Sequence[float] = TEMPORAL_FREQUENCIES_HZ,
     directions_deg: Sequence[float] = DIRECTIONS_DEG,
     size_dva: tuple[float, float] | None = None,
+    spacing_sd: float = SPACING_SD,
 ) -> pd.DataFrame:
     """One row per filter, in pymoten's order.
 
@@ -51,6 +54,8 @@ def make_filter_table(
         Labels of pymoten [degrees]; see Notes.
     size_dva : (float, float), optional
         Height and width on the screen [degrees of visual angle]; adds the columns in degrees.
+    spacing_sd : float
+        Distance of neighbouring centres [envelope sd]; pymoten's leaves gaps, 1.5 covers the frame evenly.
 
     Returns
     -------
@@ -73,7 +78,9 @@ def make_filter_table(
     frequencies = [frequency for frequency in spatial_frequencies_cpi if frequency != 0]
     for frequency, label in itertools.product(frequencies, directions_deg):
         sd = min(_CYCLES_PER_SD / frequency, _LARGEST_SPATIAL_SD)
-        for x, y in itertools.product(_place_centres(aspect, sd), _place_centres(1.0, sd)):
+        for x, y in itertools.product(
+            _place_centres(aspect, sd * spacing_sd), _place_centres(1.0, sd * spacing_sd)
+        ):
             for temporal in temporal_frequencies_hz:
                 if temporal == 0 and label >= 180:
                     continue
@@ -138,7 +145,6 @@ def make_temporal_kernels(
     return envelope * np.cos(phase), envelope * np.sin(phase)
 
 
-def _place_centres(extent: float, sd: float) -> NDArray[np.float64]:
-    step = sd * _SPACING_SD
+def _place_centres(extent: float, step: float) -> NDArray[np.float64]:
     n_each_side = max(np.floor((extent - step) / step / 2.0), 0)
     return step * np.arange(-n_each_side, n_each_side + 1) + extent / 2.0

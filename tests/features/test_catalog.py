@@ -20,6 +20,7 @@ BUILT = {
     "huggingface": {"config": {"model_type": "dinov2", **TINY}},
     "huggingface-text": {"config": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2}},
     "huggingface-video": {"config": {"model_type": "videomae", **TINY, "num_frames": 4}},
+    "motion-energy": {},
     "open_clip": {"model": "ViT-S-32-alt", "pretrained": None},
     "open_clip-text": {"model": "ViT-S-32-alt", "pretrained": None, "layers": ["output"]},
     "pixels": {},
