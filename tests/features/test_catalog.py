@@ -88,7 +88,8 @@ def test_features_are_finite_labelled_and_repeat(name, stimuli, tokenizer, tmp_p
         assert array.values.std() > 0
         assert list(array["stimulus_id"].values) == ["a", "b", "c"]
         assert (array.attrs["features"], array.attrs["layer"]) == (extractor.name, layer)
-        if name != "gabor" or layer == "colour":
+        # Places differ from scale to scale in these two.
+        if name not in ("gabor", "motion-energy") or layer == "colour":
             assert {"channel", "row", "column"} <= set(array.coords)
             placed = np.stack([array[key].values for key in ("channel", "row", "column")])
             assert placed.dtype == np.int32
