@@ -79,6 +79,7 @@ studies = Registry(
         "kriegeskorte92": "neurovis.evaluation.studies.kriegeskorte92:analyse_kriegeskorte92",
         "macaque_v4": "neurovis.evaluation.studies.macaque_v4:analyse_macaque_v4",
         "objects81": "neurovis.evaluation.studies.objects81:analyse_objects81",
+        "perceived_flow": "neurovis.evaluation.studies.perceived_flow:analyse_perceived_flow",
         "vtc_fivecat": "neurovis.evaluation.studies.vtc_fivecat:analyse_vtc_fivecat",
     },
 )

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from neurovis.core import check_array
-from neurovis.metrics.regression import standardise_columns
+from neurovis.metrics.flow import compute_partial_r
 
 CRITERION = 1.28  # one-sided z of p = 0.1
 _LARGEST_R = 1 - 1e-9
@@ -83,7 +83,7 @@ def compute_opponent_index(forward: ArrayLike, backward: ArrayLike) -> NDArray[n
     return _divide(first - second, first + second)
 
 
-def compute_partial_r(
+def compute_partial_pair(
     responses: ArrayLike, first: ArrayLike, second: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlation with each of two predictions when the other one is held fixed, row by row.
@@ -99,18 +99,8 @@ def compute_partial_r(
         ``(r_1 - r_2 r_12) / sqrt((1 - r_2^2) (1 - r_12^2))`` and the reverse; 0 where it is 0 / 0: a row is
         constant, both predictions agree, or the other prediction is perfect.
     """
-    rows = check_array("responses", responses, ndim=2, dtype=float)
-    one = check_array("first", first, shape=rows.shape, dtype=float)
-    two = check_array("second", second, shape=rows.shape, dtype=float)
-    y, a, b = (standardise_columns(values.T) for values in (rows, one, two))
-    r_a, r_b, r_ab = (np.clip((p * q).sum(axis=0), -1, 1) for p, q in ((y, a), (y, b), (a, b)))
-
-    def partial(own: NDArray, other: NDArray) -> NDArray[np.float64]:
-        scale = np.sqrt((1 - other**2) * (1 - r_ab**2))
-        r = _divide(own - other * r_ab, np.where(scale > 1e-7, scale, 0.0))
-        return np.clip(r, -1, 1)
-
-    return partial(r_a, r_b), partial(r_b, r_a)
+    y, a, b = (np.asarray(values, dtype=float).T for values in (responses, first, second))
+    return compute_partial_r(y, a, b), compute_partial_r(y, b, a)
 
 
 def classify_by_z(
@@ -121,7 +111,7 @@ def classify_by_z(
     Parameters
     ----------
     r_first, r_second : array of shape (n_units,)
-        Of :func:`compute_partial_r`.
+        Of :func:`compute_partial_pair`.
     n : int
         Conditions behind them, more than 3.
     names : tuple of str
@@ -181,7 +171,7 @@ def classify_plaids(
             f"below 90, got {half_angle_deg}; measure directions in finer steps."
         )
     component = np.roll(tuning, round(steps), axis=1) + np.roll(tuning, -round(steps), axis=1)
-    r_pattern, r_component = compute_partial_r(measured, tuning, component)
+    r_pattern, r_component = compute_partial_pair(measured, tuning, component)
     z_pattern, z_component, label = classify_by_z(
         r_pattern, r_component, len(directions), names=("pattern", "component")
     )
@@ -283,7 +273,7 @@ def _fit_surface(own: NDArray, spatial: NDArray, temporal: NDArray) -> dict[str,
         for slope in (0.0, 1.0)
     )
     rows = (values.reshape(1, -1) for values in (scaled, speed, separable))
-    r_speed, r_separable = compute_partial_r(*rows)
+    r_speed, r_separable = compute_partial_pair(*rows)
     z_speed, z_separable, label = classify_by_z(
         r_speed, r_separable, scaled.size, names=("speed", "separable")
     )

@@ -28,7 +28,7 @@ from neurovis.motion.neurophysiology_fits import (
     classify_by_z,
     classify_plaids,
     compute_opponent_index,
-    compute_partial_r,
+    compute_partial_pair,
     compute_speed_surface,
     describe_directions,
     fit_speed_tuning,
@@ -232,7 +232,7 @@ def test_speed_fit_recovers_planted_surfaces():
 
 def test_partial_correlation_is_that_of_residuals(rng):
     y, a, b = rng.normal(size=(3, 4, 12))
-    first, second = compute_partial_r(y, a, b)
+    first, second = compute_partial_pair(y, a, b)
     for i in range(4):
         for own, other, found in ((a, b, first), (b, a, second)):
             design = np.stack([np.ones(12), other[i]], axis=1)
@@ -244,7 +244,7 @@ def test_partial_correlation_is_zero_where_nothing_is_left():
     y = np.array([[1.0, 2, 3, 5], [1, 1, 1, 1], [1, 2, 3, 5]])
     same = np.array([[2.0, 4, 6, 10], [1, 2, 3, 4], [1, 2, 3, 4]])
     other = np.array([[1.0, 0, 1, 0], [1, 0, 1, 0], [1, 2, 3, 4]])
-    first, second = compute_partial_r(y, same, other)
+    first, second = compute_partial_pair(y, same, other)
     assert first[0] == pytest.approx(1)
     assert second[0] == 0
     assert first[1] == second[1] == first[2] == second[2] == 0
