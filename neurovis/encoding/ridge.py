@@ -50,6 +50,11 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     coef_ : array of shape (n_features, n_neuroids)
         Weights of the features as given; ``(n_features,)`` for a single response vector.
+    dual_coef_ : array of shape (n, n_neuroids) or None
+        Weights of the training rows, where these take less memory and time than those of the features; then
+        ``coef_`` is formed when it is first asked for.
+    X_fit_ : array of shape (n, n_features) or None
+        Features of the training rows that belong to ``dual_coef_``: ``coef_`` is ``X_fit_.T @ dual_coef_``.
     intercept_ : array of shape (n_neuroids,)
         Response to features of zero.
     alpha_ : array of shape (n_neuroids,)
@@ -68,6 +73,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = ("coef_", "intercept_", "alpha_")
+    _coef: Any
 
     def __init__(
         self,
@@ -85,6 +91,17 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.fit_intercept = fit_intercept
         self.method = method
         self.device = device
+
+    @property
+    def coef_(self) -> NDArray:
+        """Weights of the features; formed when first asked for where the fit has those of the rows."""
+        if self._coef is None:
+            self._coef = self.X_fit_.T @ self.dual_coef_
+        return self._coef
+
+    @coef_.setter
+    def coef_(self, coef: NDArray) -> None:
+        self._coef = coef
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Choose the penalties and fit the weights.
@@ -120,7 +137,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         single = measured.ndim == 1
         responses = measured[:, None] if single else measured
         scale = compute_scale(features) if self.standardise else np.ones(n_features, dtype=features.dtype)
-        scaled = features / scale if self.standardise else features
+        scaled = features / scale if self.standardise else features.copy()
         alphas = np.atleast_1d(
             DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
         )
@@ -128,16 +145,22 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             "fit_intercept": self.fit_intercept,
             "method": self.method,
             "device": self.device,
-            "overwrite_X": self.standardise,  # then it is a copy already
+            "overwrite_X": True,
+            "keep_dual": n * (n_features + responses.shape[1]) < n_features * responses.shape[1],
         }
         if len(alphas) == 1:
             solution = solve_ridge(scaled, responses, alpha=alphas[0], **options)
         else:
             folds = make_folds(self.cv, features, groups)
             solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
-        coef = solution.coef
-        coef /= scale[:, None]
-        self.coef_ = coef[:, 0] if single else coef
+        coef = solution.coef[:, 0] if single else solution.coef
+        if solution.dual:
+            scaled /= scale
+        else:
+            coef /= scale if single else scale[:, None]
+        self.X_fit_: Any = scaled if solution.dual else None
+        self.dual_coef_: Any = coef if solution.dual else None
+        self._coef = None if solution.dual else coef
         self.intercept_ = solution.intercept[0] if single else solution.intercept
         self.alpha_ = solution.alpha[0] if single else solution.alpha
         self.cv_error_ = solution.cv_error
@@ -165,7 +188,10 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
-        prediction = features @ self.coef_
+        if getattr(self, "dual_coef_", None) is None:
+            prediction = features @ self.coef_
+        else:
+            prediction = (features @ self.X_fit_.T) @ self.dual_coef_
         prediction += self.intercept_
         return prediction
 

@@ -42,7 +42,7 @@ class RidgeSolution:
 
     Parameters
     ----------
-    coef : array of shape (n_features, n_neuroids)
+    coef : array of shape (n_features, n_neuroids), or (n, n_neuroids) if ``dual``
         Weights.
     intercept : array of shape (n_neuroids,)
         Zero when no intercept was fitted.
@@ -51,12 +51,15 @@ class RidgeSolution:
     cv_error : array of shape (n_alphas, n_neuroids), optional
         Mean squared error over the held-out rows of all folds, one row per candidate penalty in the order
         given; None when no choice was made.
+    dual : bool
+        ``coef`` are weights D of the training rows: those of the features are ``(X - X.mean(0)).T @ D``.
     """
 
     coef: NDArray
     intercept: NDArray
     alpha: NDArray
     cv_error: NDArray | None = None
+    dual: bool = False
 
 
 def choose_alpha(alphas: ArrayLike, cv_error: NDArray) -> NDArray[np.float64]:
@@ -88,12 +91,14 @@ class RidgeProblem:
         numpy or torch.
     X : array of shape (n, n_features), optional
         Features, of zero mean if ``centre``; None where only inner products are known.
-    x_mean : array of shape (n_features,), optional
-        Mean that was taken off, zero if none was.
+    offset : array of shape (n_features,) or (n,), optional
+        What the intercept takes off the mean response per unit of a coefficient.
     gram : array of shape (n_features, n_features) or (n, n)
         In float64, of the features (primal) or of the rows (dual).
     dual : bool
         Which of the two it is.
+    rows : bool
+        Coefficients are asked for of the rows, not of the features.
     centre : bool
         Fit an intercept.
     dtype : type
@@ -104,9 +109,10 @@ class RidgeProblem:
 
     xp: ModuleType
     X: Any
-    x_mean: NDArray | None
+    offset: NDArray | None
     gram: Any
     dual: bool
+    rows: bool
     centre: bool
     dtype: type[np.float32] | type[np.float64]
     device: str
@@ -168,8 +174,8 @@ class _Pass:
         penalty = problem.place(solution.alpha[block])
         coef = to_numpy(self.final(y if problem.dual else cross, penalty))
         solution.coef[:, block] = coef
-        if problem.x_mean is not None:
-            solution.intercept[block] = y_mean - problem.x_mean @ coef
+        if problem.offset is not None:
+            solution.intercept[block] = y_mean - problem.offset @ coef
 
 
 def solve_problem(
@@ -193,14 +199,15 @@ def solve_problem(
     Returns
     -------
     RidgeSolution
-        Its ``coef`` are those of the rows, (n, n_neuroids), where the problem has no features.
+        Its ``coef`` are those of the rows where the problem says so.
     """
-    n_neuroids, n_coef = Y.shape[1], len(problem.gram) if problem.X is None else problem.X.shape[1]
+    n_neuroids, n_coef = Y.shape[1], len(problem.gram) if problem.rows else problem.X.shape[1]
     solution = RidgeSolution(
         np.empty((n_coef if refit else 0, n_neuroids), dtype=problem.dtype),
         np.zeros(n_neuroids, dtype=problem.dtype),
         np.empty(n_neuroids) if len(folds) else alphas,
         np.zeros((len(alphas), n_neuroids)) if len(folds) else None,
+        problem.rows,
     )
     n_tested = sum(len(test) for _, test in folds)
     *first, last = _batch_folds(problem, folds)
@@ -230,14 +237,21 @@ def _compute_cross(problem: RidgeProblem, folds: list[Fold], y: Any, whole: bool
 def _decompose_all(problem: RidgeProblem, n_neuroids: int) -> _Refit:
     w, U = decompose(problem.xp, problem.gram, getattr(problem.xp, problem.dtype.__name__))
     back = [U]
-    if problem.dual and problem.X is not None:
+    if problem.dual and not problem.rows:
         wide = problem.X.shape[1] > n_neuroids
         back = [U, problem.X.T] if wide else [problem.X.T @ U]
     return _Refit(problem.place(w)[:, None], U, back)
 
 
 def make_problem(
-    X: NDArray, n_rows: int, *, centre: bool, method: str, device: str, overwrite: bool = False
+    X: NDArray,
+    n_rows: int,
+    *,
+    centre: bool,
+    method: str,
+    device: str,
+    overwrite: bool = False,
+    keep_dual: bool = False,
 ) -> RidgeProblem:
     """Centre the features and form their Gram matrix.
 
@@ -255,6 +269,8 @@ def make_problem(
         ``"cpu"`` for numpy, otherwise a torch device.
     overwrite : bool
         Centre X in place.
+    keep_dual : bool
+        In the dual ask for coefficients of the rows.
 
     Returns
     -------
@@ -264,13 +280,16 @@ def make_problem(
     dual = n_rows < X.shape[1] if method == "auto" else method == "dual"
     dtype = np.float32 if X.dtype == np.float32 else np.float64
     X = X.astype(dtype, copy=False)
-    x_mean = X.mean(0, dtype=np.float64).astype(dtype) if centre else np.zeros(X.shape[1], dtype)
+    offset = X.mean(0, dtype=np.float64).astype(dtype) if centre else np.zeros(X.shape[1], dtype)
     if centre:
-        X = np.subtract(X, x_mean, out=X if overwrite else None)
+        X = np.subtract(X, offset, out=X if overwrite else None)
+    rows = dual and keep_dual
+    if rows:
+        offset = X @ offset
     xp = _find_library(device)
     placed = X if xp is np else xp.as_tensor(X, device=device)
     gram = compute_gram(xp, placed if dual else placed.T)
-    return RidgeProblem(xp, placed, x_mean, gram, dual, centre, dtype, device)
+    return RidgeProblem(xp, placed, offset, gram, dual, rows, centre, dtype, device)
 
 
 def make_kernel_problem(
@@ -297,7 +316,7 @@ def make_kernel_problem(
         kernel = kernel - column[:, None] - column + column.mean()
     xp = _find_library(device)
     placed = kernel if xp is np else xp.as_tensor(kernel, device=device)
-    return RidgeProblem(xp, None, None, placed, True, centre, dtype, device)
+    return RidgeProblem(xp, None, None, placed, True, True, centre, dtype, device)
 
 
 def _find_library(device: str) -> ModuleType:
@@ -316,7 +335,7 @@ def _centre(problem: RidgeProblem, Y: NDArray) -> tuple[Any, NDArray]:
 def _make_blocks(problem: RidgeProblem, shape: tuple[int, ...], n_folds: int, n_workers: int) -> list[slice]:
     n, n_neuroids = shape
     n_cross = 1 if problem.dual else n_folds + 2
-    n_features = 0 if problem.X is None else problem.X.shape[1]
+    n_features = 0 if problem.rows else problem.X.shape[1]
     each = problem.dtype().itemsize * (3 * n + n_cross * n_features)
     total = _BLOCK_BYTES if problem.device.startswith("cpu") else _DEVICE_BYTES
     size = max(64, int(total / n_workers / each))

@@ -55,6 +55,7 @@ def solve_ridge_cv(
     method: str = "auto",
     device: str = "cpu",
     overwrite_X: bool = False,
+    keep_dual: bool = False,
 ) -> RidgeSolution:
     """Ridge with the penalty of each neuroid chosen by cross-validation, then refitted on all rows.
 
@@ -77,6 +78,8 @@ def solve_ridge_cv(
         processor.
     overwrite_X : bool
         Centre X in place, which saves a copy where the caller needs it no more.
+    keep_dual : bool
+        Where the rows' Gram matrix is decomposed, return the weights of the rows, which are fewer.
 
     Returns
     -------
@@ -103,6 +106,7 @@ def solve_ridge_cv(
         method=method,
         device=device,
         overwrite=overwrite_X,
+        keep_dual=keep_dual,
     )
     return solve_problem(problem, responses, _check_alphas("alphas", alphas), folds)
 
@@ -116,12 +120,13 @@ def solve_ridge(
     method: str = "auto",
     device: str = "cpu",
     overwrite_X: bool = False,
+    keep_dual: bool = False,
 ) -> RidgeSolution:
     """Closed-form ridge with a given penalty per neuroid, from one eigendecomposition.
 
     Parameters
     ----------
-    X, Y, fit_intercept, method, device, overwrite_X
+    X, Y, fit_intercept, method, device, overwrite_X, keep_dual
         As :func:`solve_ridge_cv`.
     alpha : float or array of shape (n_neuroids,)
         Penalty, positive.
@@ -138,7 +143,13 @@ def solve_ridge(
     features, responses = _check_rows(X, Y)
     penalties = _check_alpha(alpha, responses.shape[1])
     problem = make_problem(
-        features, len(features), centre=fit_intercept, method=method, device=device, overwrite=overwrite_X
+        features,
+        len(features),
+        centre=fit_intercept,
+        method=method,
+        device=device,
+        overwrite=overwrite_X,
+        keep_dual=keep_dual,
     )
     return solve_problem(problem, responses, penalties)
 

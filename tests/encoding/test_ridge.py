@@ -47,6 +47,27 @@ def test_equals_a_scikit_learn_search_per_neuroid(problem):
     assert len(np.unique(ours.alpha_)) > 1
 
 
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alphas", [3.0, ALPHAS])
+def test_weights_of_rows_predict_as_those_of_features(standardise, fit_intercept, alphas, rng):
+    X, X_new = (rng.normal(size=(n, 100)) * np.logspace(-1, 1, 100) + 5 for n in (20, 30))
+    y = rng.normal(size=(20, 40)) + 2
+    options = {"alphas": alphas, "standardise": standardise, "fit_intercept": fit_intercept}
+    rows, features = Ridge(**options).fit(X, y), Ridge(**options, method="primal").fit(X, y)
+    assert rows.dual_coef_.shape == (20, 40)
+    assert features.dual_coef_ is None
+    prediction = rows.predict(X_new)
+    np.testing.assert_allclose(prediction, features.predict(X_new), atol=1e-8)
+    np.testing.assert_allclose(rows.coef_, features.coef_, atol=1e-8)
+    np.testing.assert_allclose(rows.intercept_, features.intercept_, atol=1e-7)
+    restored = Ridge()
+    restored.n_features_in_ = 100
+    for name in Ridge._FITTED:
+        setattr(restored, name, getattr(rows, name))
+    np.testing.assert_allclose(restored.predict(X_new), prediction, atol=1e-8)
+
+
 def test_one_response_vector_equals_one_column(problem):
     X, y = problem
     vector, column = Ridge(ALPHAS).fit(X, y[:, 0]), Ridge(ALPHAS).fit(X, y[:, :1])
