@@ -256,11 +256,12 @@ def _make_grams(
     def total(square: NDArray) -> NDArray[np.float64]:
         return np.einsum("bi,bi->b", weights @ square, weights) / 2
 
-    grams = np.zeros((len(drawn), n, n))
+    grams, product = np.zeros((len(drawn), n, n)), np.empty_like(squares[0])
     for first in range(n):
         for second in range(first, n):
             if first < n_subjects or first == second:
-                grams[:, first, second] = total(squares[first] * squares[second])
+                np.multiply(squares[first], squares[second], out=product)
+                grams[:, first, second] = total(product)
                 grams[:, second, first] = grams[:, first, second]
     if comparison == "pearson_r":
         mean = np.stack([total(square) for square in squares], axis=1)
@@ -323,9 +324,12 @@ def _permute_inner_products(
         square = squareform(mean, checks=False) / 2
         units = np.stack([squareform(unit, checks=False).ravel() for unit in units])
     null = np.empty((len(orders), len(models)))
-    for row, order in enumerate(orders):
+    rows, moved = np.empty((2, *square.shape))
+    for number, order in enumerate(orders):
         back = np.argsort(order)
-        null[row] = units @ square[back].take(back, axis=1).ravel()
+        np.take(square, back, axis=0, out=rows, mode="clip")
+        np.take(rows, back, axis=1, out=moved, mode="clip")
+        null[number] = units @ moved.ravel()
     return observed, null
 
 
