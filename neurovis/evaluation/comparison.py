@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from neurovis.core import check_option, make_rng
 from neurovis.evaluation.encoding import METRICS, EncodingResult
-from neurovis.evaluation.partitioning import centre_groups
+from neurovis.evaluation.preparation import centre_groups
 from neurovis.metrics.one_sample import compute_sign_flip_test, compute_t_interval
 from neurovis.metrics.paired import compare_samples, compute_swap_test
 from neurovis.metrics.resampling import draw_counts, score_samples
