@@ -29,7 +29,7 @@ from neurovis.core import (
     check_neural_data,
     check_option,
 )
-from neurovis.evaluation.preparation import prepare_split, zscore_sessions
+from neurovis.evaluation.preparation import ROWS, centre_groups, prepare_split, zscore_sessions
 from neurovis.io import read_prediction, read_score, write_score
 from neurovis.metrics.ceilings import compute_ncsnr, compute_noise_ceiling
 from neurovis.metrics.regression import explained_variance, pearson_r, r2, spearman_r
@@ -192,6 +192,7 @@ def evaluate_encoding(
     :mod:`neurovis.evaluation.studies` does for small sets.
     """
     check_neural_data(data)
+    check_option("rows of data", data.dims[0], ROWS, remedy="average time series within stimuli first")
     check_option("metric", metric, METRICS)
     ids = sorted(set(data["stimulus_id"].values.astype(str)))
     truths, predictions, alphas = [], [], []
@@ -210,7 +211,7 @@ def evaluate_encoding(
     pair = [check_array("data", part.values, dtype=np.float64) for part in (truth, prediction)]
     fold = truth["fold"].values
     if metric != "r2":
-        pair = [_centre_folds(values, fold) for values in pair]
+        pair = [centre_groups(values, fold) for values in pair]
     p_values = compute_permutation_test(
         *pair, metric=_PERMUTED[metric], n_permutations=n_permutations, seed=seed
     ).p_value
@@ -284,7 +285,7 @@ def summarise_encoding(
         raise ValueError("result must hold truth and prediction, got one read from file; evaluate it again.")
     check_option("by", by, [str(n) for n, c in result.score.values.coords.items() if c.dims == ("neuroid",)])
     fold = result.truth["fold"].values
-    truth, prediction = (_centre_folds(part.values, fold) for part in (result.truth, result.prediction))
+    truth, prediction = (centre_groups(part.values, fold) for part in (result.truth, result.prediction))
     labels = result.score.values[by].values
     rows = []
     for label in pd.unique(labels):
@@ -340,13 +341,6 @@ def _join_folds(truths: list[NeuralData], neuroid: Mapping[Any, Any]) -> NeuralD
 
 def _compute_median_r(truth: NDArray, prediction: NDArray) -> NDArray[np.float64]:
     return np.median(pearson_r(truth, prediction), keepdims=True)
-
-
-def _centre_folds(values: NDArray, fold: NDArray) -> NDArray[np.float64]:
-    centred = np.asarray(values, dtype=np.float64).copy()
-    for number in np.unique(fold):
-        centred[fold == number] -= centred[fold == number].mean(axis=0)
-    return centred
 
 
 def _estimate_ceiling(data: NeuralData, truth: xr.DataArray, metric: str, zscore: bool) -> NDArray | None:

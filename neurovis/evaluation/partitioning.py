@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator
 
-from neurovis.core import NeuralData, align, check_option, make_rng
+from neurovis.core import NeuralData, align, check_option
 from neurovis.encoding.banded import BandedRidge, make_banded_ridge
 from neurovis.evaluation.encoding import EncodingResult, evaluate_encoding
-from neurovis.evaluation.preparation import prepare_split
+from neurovis.evaluation.preparation import centre_groups, prepare_split
 from neurovis.io import read_dataset, write_dataset
 from neurovis.metrics.partitioning import (
     compute_explained_share,
@@ -33,6 +33,7 @@ from neurovis.metrics.partitioning import (
     make_subsets,
     name_subsets,
 )
+from neurovis.metrics.resampling import draw_counts
 from neurovis.metrics.significance import compute_fdr, compute_permutation_test
 
 _MOST_VENN = 4  # spaces; more would need over 15 models and no figure shows their regions
@@ -229,7 +230,8 @@ def summarise_partition(
     Raises
     ------
     ValueError
-        If an option is unknown, shares need a ceiling that is not there, or predictions are missing.
+        If an option is unknown, shares need a ceiling that is not there, predictions are missing, or Venn
+        regions are asked of more than four spaces.
     """
     check_option("kind", kind, ("venn", "product", "unique"))
     values = result.values
@@ -247,11 +249,15 @@ def summarise_partition(
         usable = values["ceiling"].values > minimum_ceiling
     names = result.space_names
     members = values["member"].values.astype(bool)
+    if kind == "venn" and len(names) > _MOST_VENN:
+        raise ValueError(
+            f"kind must be 'product' or 'unique' with more than {_MOST_VENN} spaces, got 'venn' with "
+            f"{len(names)}; not every subset was fitted."
+        )
     alone = np.eye(len(names), dtype=bool)
     components = names if kind == "product" else name_subsets(names, members if kind == "venn" else alone)
     n = len(result.truth)
-    counts = make_rng(seed, "bootstrap").multinomial(n, np.full(n, 1 / n), size=n_bootstraps)
-    counts = np.vstack([np.ones((1, n), dtype=int), counts])
+    counts = np.vstack([np.ones((1, n), dtype=int), draw_counts(n, n_bootstraps, seed=seed)])
     labels = values[by].values
     rows = []
     for label in pd.unique(labels):
@@ -268,22 +274,6 @@ def summarise_partition(
             row = {"region": label, "component": component, "value": drawn[number, 0]}
             rows.append({**row, "lower": lower[number], "upper": upper[number]})
     return pd.DataFrame(rows, columns=["region", "component", "value", "lower", "upper"])
-
-
-def centre_groups(values: NDArray, groups: NDArray) -> NDArray[np.float64]:
-    """Rows minus the mean of their group, in float64.
-
-    Parameters
-    ----------
-    values : array of shape (n, k)
-        Any unit.
-    groups : array of shape (n,)
-        Group of each row, such as its fold.
-    """
-    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
-    member = np.zeros((len(size), len(values)))
-    member[number, np.arange(len(values))] = 1 / size[number]
-    return values - (member @ values)[number]
 
 
 def _choose_subsets(n_spaces: int) -> NDArray[np.bool_]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data
+from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data, check_option
 from neurovis.metrics.trials import zscore_trials
+
+ROWS = ("presentation", "stimulus")
+"""Rows that can be split by stimulus."""
 
 
 def zscore_sessions(data: NeuralData, *, reference: ArrayLike | None = None) -> NeuralData:
@@ -87,9 +90,10 @@ def prepare_split(
     Raises
     ------
     ValueError
-        If a test stimulus is unknown or a side of the split is smaller than three stimuli.
+        If a test stimulus is unknown, a side of the split is smaller than three stimuli, or rows are times.
     """
     check_neural_data(data)
+    check_option("rows of data", data.dims[0], ROWS, remedy="average time series within stimuli first")
     ids = data["stimulus_id"].values.astype(str)
     held_out = np.isin(ids, list(test_ids))
     unknown = sorted(set(map(str, test_ids)) - set(ids))
@@ -107,6 +111,22 @@ def prepare_split(
     if not trials:
         return train, test, test
     return average_repeats(train), average_repeats(test), test
+
+
+def centre_groups(values: NDArray, groups: NDArray) -> NDArray[np.float64]:
+    """Rows minus the mean of their group, in float64.
+
+    Parameters
+    ----------
+    values : array of shape (n, k)
+        Any unit.
+    groups : array of shape (n,)
+        Group of each row, such as its fold.
+    """
+    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
+    member = np.zeros((len(size), len(values)))
+    member[number, np.arange(len(values))] = 1 / size[number]
+    return values - (member @ values)[number]
 
 
 def find_test_ids(stimuli: StimulusSet, data: NeuralData) -> list[str] | None:

@@ -186,5 +186,15 @@ def test_bad_input_is_named(case):
         evaluate_encoding(features[:-1], data, Ridge(), test_ids=TEST)
     with pytest.raises(ValueError, match="metric"):
         evaluate_encoding(features, data, Ridge(), test_ids=TEST, metric="nonsense")
+    scans = make_neural_data(
+        np.zeros((6, 1)),
+        rows="time",
+        row_coords={"time": np.arange(6.0)},
+        neuroid_coords={"neuroid_id": ["v"], "subject": ["01"], "region": ["V1"]},
+        units="z",
+        source="planted",
+    )
+    with pytest.raises(ValueError, match="rows of data must be 'presentation' or 'stimulus', got 'time'"):
+        evaluate_encoding(features, scans, Ridge(), splitter=3)
     with pytest.raises(ValueError, match="finite"):
         evaluate_encoding(features, data.where(data < 20), Ridge(), test_ids=TEST)

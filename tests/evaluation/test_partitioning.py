@@ -9,7 +9,6 @@ from neurovis.core import make_neural_data
 from neurovis.encoding.banded import BandedRidge
 from neurovis.evaluation.encoding import evaluate_encoding
 from neurovis.evaluation.partitioning import (
-    centre_groups,
     partition_variance,
     read_partition,
     summarise_partition,
@@ -249,14 +248,8 @@ def test_many_spaces_leave_one_out_each(rng):
     assert result.values["unique"].shape == (5, K)
     with pytest.raises(ValueError, match="subsets must hold the spaces"):
         _ = result.venn
-
-
-def test_centre_groups(rng):
-    values, groups = rng.normal(size=(10, 3)), np.array([0, 1, 1, 0, 2, 2, 2, 0, 1, 0])
-    centred = centre_groups(values, groups)
-    for group in range(3):
-        own = groups == group
-        np.testing.assert_allclose(centred[own], values[own] - values[own].mean(0), atol=1e-12)
+    with pytest.raises(ValueError, match="'product' or 'unique' with more than 4 spaces, got 'venn' with 5"):
+        summarise_partition(result, normalise=False)
 
 
 def test_bad_input(planted):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neurovis.core import make_neural_data
-from neurovis.evaluation.preparation import prepare_split, zscore_sessions
+from neurovis.evaluation.preparation import centre_groups, prepare_split, zscore_sessions
 
 
 @pytest.fixture
@@ -53,6 +53,14 @@ def test_split_averages_each_side(data):
     np.testing.assert_allclose(
         test.values[0], trials.values[trials["stimulus_id"].values == "s00"].mean(axis=0)
     )
+
+
+def test_groups_lose_their_means(rng):
+    values, groups = rng.normal(size=(10, 3)), np.array([0, 1, 1, 0, 2, 2, 2, 0, 1, 0])
+    centred = centre_groups(values, groups)
+    for group in range(3):
+        own = groups == group
+        np.testing.assert_allclose(centred[own], values[own] - values[own].mean(0), atol=1e-12)
 
 
 def test_bad_input_is_named(data):
