@@ -34,8 +34,8 @@ def compute_cka(a: ArrayLike, b: ArrayLike, *, debiased: bool = True) -> float:
     Raises
     ------
     ValueError
-        If the numbers of stimuli differ, there are fewer than three (four debiased), a value is not finite
-        or a set of patterns is constant over stimuli.
+        If the numbers of stimuli differ, there are fewer than three (four debiased), a value is not finite,
+        a set of patterns is constant over stimuli, or (debiased) all stimuli are equally far apart.
 
     Notes
     -----
@@ -67,7 +67,8 @@ def compute_gram_cka(a: ArrayLike, b: ArrayLike, *, debiased: bool = True) -> fl
     Raises
     ------
     ValueError
-        If a matrix is not symmetric or the shapes differ.
+        If a matrix is not symmetric, the shapes differ, or a matrix holds no structure, as in
+        :func:`compute_cka`.
     """
     first = check_array("a", a, ndim=2, dtype=np.float64)
     second = check_array("b", b, shape=first.shape, dtype=np.float64)
@@ -75,8 +76,7 @@ def compute_gram_cka(a: ArrayLike, b: ArrayLike, *, debiased: bool = True) -> fl
         if gram.shape[0] != gram.shape[1] or not np.allclose(gram, gram.T):
             raise ValueError(f"{name} must be a symmetric matrix, got shape {gram.shape}; pass kernels.")
     _check_number(len(first), debiased)
-    centre = _take_out_bias if debiased else _centre
-    return _align(centre(first), centre(second))
+    return _align(*(_centre(name, gram, debiased) for name, gram in (("a", first), ("b", second))))
 
 
 def _make_gram(name: str, patterns: ArrayLike, debiased: bool) -> NDArray[np.float64]:
@@ -85,8 +85,7 @@ def _make_gram(name: str, patterns: ArrayLike, debiased: bool) -> NDArray[np.flo
     values = values - values.mean(axis=0)
     if not np.ptp(values, axis=0).any():
         raise ValueError(f"{name} must vary over stimuli, got equal patterns; check the features.")
-    gram = values @ values.T
-    return _take_out_bias(gram) if debiased else gram
+    return _centre(name, values @ values.T, debiased)
 
 
 def _check_number(n: int, debiased: bool) -> None:
@@ -95,9 +94,19 @@ def _check_number(n: int, debiased: bool) -> None:
         raise ValueError(f"a and b must have at least {least} stimuli, got {n}; add stimuli.")
 
 
-def _centre(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    rows = gram.mean(axis=0)
-    return gram - rows - rows[:, None] + rows.mean()
+def _centre(name: str, gram: NDArray[np.float64], debiased: bool) -> NDArray[np.float64]:
+    if debiased:
+        centred = _take_out_bias(gram)
+    else:
+        rows = gram.mean(axis=0)
+        centred = gram - rows - rows[:, None] + rows.mean()
+    # The ratio of what rounding leaves would be any number.
+    if np.abs(centred).max() <= 1e-12 * np.abs(gram).max():
+        raise ValueError(
+            f"{name} must tell stimuli apart by their distances, got ones that are all equally far apart; "
+            "check the features."
+        )
+    return centred
 
 
 def _take_out_bias(gram: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,5 +120,4 @@ def _take_out_bias(gram: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _align(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum()) / scale if scale > 0 else 0.0
+    return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))

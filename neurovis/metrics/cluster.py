@@ -108,8 +108,7 @@ def find_clusters(
         If lengths differ, a value is not finite or the threshold is not positive.
     """
     scores, edges, areas = _check_map(scores, adjacency, areas)
-    if not threshold > 0:
-        raise ValueError(f"threshold must be above 0, got {threshold}; it holds for both signs.")
+    _check_threshold(threshold)
     return _label(scores, edges, areas, threshold)
 
 

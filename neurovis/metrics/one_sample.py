@@ -122,8 +122,8 @@ def compute_t(values: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArra
 
     Notes
     -----
-    Squares do not change with the sign, so that one matrix product gives all flips. Equal values in every
-    subject have no variance; their t is cut at ``1e8``.
+    Squares do not change with the sign, so that one matrix product gives all flips. A variance counts as at
+    least 1e-16 of the mean square, so that the t of equal values is finite.
     """
     n = len(values)
     square = (values**2).mean(axis=0)

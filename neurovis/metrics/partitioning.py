@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array
-from neurovis.metrics.regression import check_pair
+from neurovis.metrics.regression import check_pair, standardise_columns
 
 _MOST_SPACES = 12  # 4095 subsets
 
@@ -51,19 +51,21 @@ def compute_explained_share(
         If shapes disagree, a value is not finite or there are fewer than two rows.
     """
     y, a = check_pair(truth, part)
-    b = a if whole is part else check_pair(truth, whole)[1]
+    b = check_pair(truth, whole)[1]
     drawn = np.ones((1, len(y))) if counts is None else check_array("counts", counts, dtype=np.float64)
     if drawn.ndim != 2 or drawn.shape[1] != len(y):
         raise ValueError(
             f"counts must have shape (n_samples, {len(y)}), got {drawn.shape}; draw them with multinomial."
         )
+    # What rounding leaves of a constant truth has no share.
+    varies = standardise_columns(y).any(axis=0)
     y, a, b = (values - values.mean(axis=0) for values in (y, a, b))
     weights = drawn / drawn.sum(axis=1, keepdims=True)
     y_mean, a_mean = weights @ y, weights @ a
     explained = 2 * (weights @ (y * a) - y_mean * a_mean)
-    explained -= weights @ (a * b) - a_mean * (a_mean if b is a else weights @ b)
+    explained -= weights @ (a * b) - a_mean * (weights @ b)
     variance = weights @ y**2 - y_mean**2
-    varies = variance > 1e-12 * np.maximum((np.asarray(truth, dtype=np.float64) ** 2).mean(axis=0), 1e-300)
+    varies = varies & (variance > 1e-12 * (y**2).mean(axis=0))
     share = np.divide(explained, variance, out=np.zeros_like(explained), where=varies)
     return share[0] if counts is None else share
 

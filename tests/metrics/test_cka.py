@@ -60,5 +60,10 @@ def test_bad_input(rng):
         compute_cka(rng.normal(size=(3, 2)), rng.normal(size=(3, 2)))
     with pytest.raises(ValueError, match="a must vary over stimuli"):
         compute_cka(np.ones((6, 2)), rng.normal(size=(6, 2)))
+    with pytest.raises(ValueError, match="a must tell stimuli apart .* all equally far apart"):
+        compute_cka(np.eye(6), rng.normal(size=(6, 2)))  # one-hot: no geometry beyond its bias
+    assert compute_cka(np.eye(6), rng.normal(size=(6, 2)), debiased=False) > 0
+    with pytest.raises(ValueError, match="b must tell stimuli apart"):
+        compute_gram_cka(np.diag(np.arange(6.0)), np.full((6, 6), 0.1), debiased=False)
     with pytest.raises(ValueError, match="b must be a symmetric matrix"):
         compute_gram_cka(np.eye(5), np.triu(np.ones((5, 5))))

@@ -44,11 +44,15 @@ def test_product_measure_ignores_offsets_and_order(case):
     np.testing.assert_allclose(compute_product_measure(truth + 7, parts - 3), shares, rtol=1e-9)
     np.testing.assert_allclose(compute_product_measure(truth, parts[::-1]), shares[::-1], rtol=1e-12)
     np.testing.assert_allclose(compute_product_measure(5 * truth, 5 * parts), shares, rtol=1e-12)
+    np.testing.assert_allclose(compute_product_measure(truth + 1e8, parts), shares, rtol=1e-6)
 
 
 def test_constant_truth_has_no_share(case):
     truth, parts = case
     np.testing.assert_array_equal(compute_product_measure(np.full_like(truth, 0.1), parts), 0)
+    truth[:25] = 0.1  # varies, but not in a sample of its first rows
+    counts = np.repeat([2, 0], 25)[None]
+    np.testing.assert_array_equal(compute_explained_share(truth, parts[0], parts[0], counts=counts), 0)
 
 
 def test_resampled_shares_equal_resampled_rows(case, rng):
