@@ -6,6 +6,13 @@ import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
+from neurovis.plotting.motion import (  # noqa: E402
+    plot_direction_tuning,
+    plot_flow,
+    plot_flow_reports,
+    plot_frequency_map,
+    plot_pattern_plane,
+)
 from neurovis.plotting.partition import plot_variance_partition, plot_venn  # noqa: E402
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars  # noqa: E402
 from neurovis.plotting.recovery import plot_intervals, plot_recovery  # noqa: E402
@@ -33,10 +40,15 @@ __all__ = [
     "plot_attention",
     "plot_attention_peaks",
     "plot_confusion",
+    "plot_direction_tuning",
     "plot_feature_comparison",
+    "plot_flow",
+    "plot_flow_reports",
+    "plot_frequency_map",
     "plot_intervals",
     "plot_model_differences",
     "plot_null_distribution",
+    "plot_pattern_plane",
     "plot_rdm",
     "plot_receptive_fields",
     "plot_recovery",
