@@ -215,16 +215,19 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
     @property
     def size_dva_(self) -> NDArray[np.float64]:
         """Size of the field as responses show it, sigma / sqrt(exponent) (Kay et al. 2013) [degrees]."""
+        check_is_fitted(self)
         return self.sigma_dva_ / np.sqrt(self.exponent_)
 
     @property
     def eccentricity_dva_(self) -> NDArray[np.float64]:
         """Distance of the centre from fixation [degrees]."""
+        check_is_fitted(self)
         return np.hypot(self.x_dva_, self.y_dva_)
 
     @property
     def polar_angle_deg_(self) -> NDArray[np.float64]:
         """Direction of the centre, 0 right and counter-clockwise, -180 to 180 [degrees]."""
+        check_is_fitted(self)
         return np.rad2deg(np.arctan2(self.y_dva_, self.x_dva_))
 
     def _make_screen(

@@ -38,7 +38,7 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _make_network(self, grid: TokenGrid, queries: RegionQueries) -> RegionNetwork:
         """Untrained network for these places and queries."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Train the network and solve its readout.
 
         Parameters
@@ -47,6 +47,9 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Features; computed in float32.
         y : array of shape (n, n_neuroids) or (n,)
             Responses.
+        groups : array of shape (n,), optional
+            Rows of one group never fall on both sides of the validation split: the stimulus of each trial
+            when rows are single presentations.
 
         Returns
         -------
@@ -56,8 +59,8 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a value is not finite, rows differ, there are too few of them to hold some out, or an option
-            or a constructor array does not fit.
+            If a value is not finite, rows differ, there are too few rows or groups to hold some out, or an
+            option or a constructor array does not fit.
         """
         import_optional("torch", extra="torch")
         from neurovis.encoding.region_training import fit_network
@@ -80,7 +83,7 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             queries=self.queries,
             overlap=self.overlap,
         )
-        plan = self._make_plan(len(features))
+        plan = self._make_plan(len(features), groups)
         network = self._make_seeded(grid, queries)
         fitted = fit_network(
             network,
@@ -224,20 +227,20 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             torch.manual_seed(int(make_rng(self.seed, "weights").integers(2**62)))
             return self._make_network(grid, queries)
 
-    def _make_plan(self, n: int) -> TrainingPlan:
+    def _make_plan(self, n: int, groups: ArrayLike | None = None) -> TrainingPlan:
         share = float(check_array("validation_share", self.validation_share, ndim=0, dtype=float))
         if not 0 < share < 1:
             raise ValueError(
                 f"validation_share must be above 0 and below 1, got {share}; pass for example 0.1."
             )
         n_validation = min(max(round(share * n), 2), n - 2)
-        order = make_rng(self.seed, "validation").permutation(n)
+        validation = _draw_rows(n, n_validation, groups, make_rng(self.seed, "validation"))
         refits = self.refit_readout
         from neurovis.encoding.region_training import TrainingPlan
 
         return TrainingPlan(
-            train=np.sort(order[n_validation:]),
-            validation=np.sort(order[:n_validation]),
+            train=np.flatnonzero(~validation),
+            validation=np.flatnonzero(validation),
             n_epochs=self.n_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -259,6 +262,23 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             for start in range(0, len(features), chunk):
                 part = np.ascontiguousarray(features[start : start + chunk][:, index])
                 yield network, torch.from_numpy(part).to(self.device).unflatten(1, grid.index.shape)
+
+
+def _draw_rows(n: int, n_drawn: int, groups: ArrayLike | None, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which rows are drawn: so many, or whole groups until there are at least so many."""
+    labels = np.arange(n) if groups is None else np.asarray(groups)
+    if labels.shape != (n,):
+        raise ValueError(f"groups must have one entry for each of the {n} rows, got shape {labels.shape}.")
+    names, group, size = np.unique(labels, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(names))
+    chosen = order[: 1 + int(np.searchsorted(np.cumsum(size[order]), n_drawn))]
+    drawn = np.isin(group, chosen)
+    if n - drawn.sum() < 2:
+        raise ValueError(
+            f"groups must leave at least 2 rows to train, got {len(names)} groups, of which {len(chosen)} "
+            f"hold out {int(drawn.sum())} of {n} rows; use smaller groups."
+        )
+    return drawn
 
 
 def _rebuild_grid(arrays: dict[str, NDArray]) -> TokenGrid:

@@ -242,6 +242,8 @@ def _pack(value: Any, name: str, arrays: dict[str, NDArray]) -> Any:
 def _pack_array(array: NDArray, name: str, arrays: dict[str, NDArray]) -> dict[str, Any]:
     if name in arrays:  # keys of a dictionary may hold a dot
         name = f"{name}#{len(arrays)}"
+    if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat):
+        array = array.astype(str)
     if array.dtype.kind == "U":
         # Labels repeat: their text is written once, and the array as numbers.
         labels, codes = np.unique(array, return_inverse=True)

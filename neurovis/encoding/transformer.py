@@ -70,7 +70,8 @@ class TransformerEncoder(RegionEncoder):
     Attributes
     ----------
     validation_r_ : array of shape (n_neuroids,)
-        Correlation on the validation rows, for :func:`compute_ensemble_weights`.
+        Correlation on the validation rows, for :func:`compute_ensemble_weights`. Epoch and penalties were
+        chosen on them: judge the encoder on other rows.
     outside_ : bool array of shape (n_neuroids,)
         Neuroids of no region; report them apart.
     absent_ : str array

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, KFold
 
 from neurovis.encoding import storage
+from neurovis.encoding.best_layer import BestLayer
 from neurovis.encoding.ridge import Ridge
 from neurovis.encoding.storage import (
     ENCODER_CLASSES,
@@ -112,6 +113,15 @@ def test_a_stack_of_encoders_round_trips(problem, tmp_path, pair_is_known):
     np.testing.assert_array_equal(read.by_name_["a"]["b"], np.arange(3))
     np.testing.assert_array_equal(read.by_name_["a.b"], np.ones((2, 2)))
     assert read.by_name_["none"] is None
+
+
+def test_labels_may_be_text_objects(problem, tmp_path):
+    X, y = problem
+    labels = np.array(["gabor", "words", "gabor", "words"], dtype=object)
+    fitted = BestLayer(labels).fit(X, y)
+    read = read_encoder(write_encoder(fitted, tmp_path / "a.safetensors", neuroid_ids=IDS))
+    np.testing.assert_array_equal(read.layers, labels)
+    np.testing.assert_array_equal(read.predict(X), fitted.predict(X))
 
 
 def test_people_can_read_the_twin(whole):

@@ -93,6 +93,23 @@ def test_scales_come_from_the_rows_that_give_gradients(problem):
     np.testing.assert_allclose(encoder.state_["response_scale"], y[train].std(0), rtol=1e-5)
 
 
+def test_groups_keep_repeats_on_one_side_of_the_validation(problem):
+    stimulus = np.random.default_rng(0).permutation(np.repeat(np.arange(15), 4))
+    plan = make_encoder(validation_share=0.3)._make_plan(60, stimulus)
+    assert len(np.intersect1d(stimulus[plan.train], stimulus[plan.validation])) == 0
+    assert len(plan.validation) == 20
+    assert sorted([*plan.train, *plan.validation]) == list(range(60))
+    alone, each = (make_encoder()._make_plan(60, groups) for groups in (None, np.arange(60)))
+    np.testing.assert_array_equal(alone.validation, each.validation)
+    X, y = problem
+    grouped, plain = (make_encoder(n_epochs=1).fit(X, y, groups=g) for g in (stimulus, None))
+    assert not np.allclose(grouped.validation_r_, plain.validation_r_)
+    with pytest.raises(ValueError, match="groups must leave at least 2 rows to train, got 1 groups"):
+        make_encoder().fit(X, y, groups=np.zeros(60))
+    with pytest.raises(ValueError, match="groups must have one entry for each of the 60 rows"):
+        make_encoder().fit(X, y, groups=[0, 1])
+
+
 def test_rows_to_be_predicted_do_not_touch_each_other(fitted):
     encoder, X, _ = fitted
     together = encoder.predict(np.vstack([X[:5], 1e3 * X]))

@@ -60,7 +60,7 @@ def test_bad_input(rng):
         compute_cka(rng.normal(size=(3, 2)), rng.normal(size=(3, 2)))
     with pytest.raises(ValueError, match="a must vary over stimuli"):
         compute_cka(np.ones((6, 2)), rng.normal(size=(6, 2)))
-    with pytest.raises(ValueError, match="a must tell stimuli apart .* all equally far apart"):
+    with pytest.raises(ValueError, match=r"a must tell stimuli apart .* all equally far apart"):
         compute_cka(np.eye(6), rng.normal(size=(6, 2)))  # one-hot: no geometry beyond its bias
     assert compute_cka(np.eye(6), rng.normal(size=(6, 2)), debiased=False) > 0
     with pytest.raises(ValueError, match="b must tell stimuli apart"):
