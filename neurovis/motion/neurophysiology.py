@@ -38,7 +38,7 @@ _CLASSES = {
     "separable": "speed_class",
 }
 _N_BOOTSTRAPS = 1000
-_SUMMARISED = ("direction_index", "pattern_index", "speed_slope")
+_SUMMARISED = ("direction_index", "pattern_index", "speed_slope", "fit_r2")
 
 
 @dataclass(frozen=True)
@@ -325,8 +325,9 @@ def summarise_stages(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per model and stage, in order: ``n_units``; shares ``pattern``, ``component``, ``speed`` and
-        ``separable`` of the units; ``direction_index``, ``pattern_index`` and ``speed_slope``: medians over
-        units that respond, with ``_low`` and ``_high`` of the 95 % interval (NaN with fewer than two units).
+        ``separable`` of the units; ``direction_index``, ``pattern_index``, ``speed_slope`` and ``fit_r2``,
+        without which a slope means little: medians over units that respond, with ``_low`` and ``_high`` of
+        the 95 % interval (NaN with fewer than two units).
     """
     rows = []
     for (model, stage), own in table.groupby(["model", "stage"], sort=False):

@@ -295,6 +295,7 @@ def test_summary_counts_classes_and_puts_the_median_into_its_interval():
             "model": "m", "stage": ["a"] * 4 + ["b"], "peak": [1.0, 2, 3, 0, 1],
             "direction_index": [0.1, 0.5, 0.9, 0, 1],
             "pattern_index": [1.0, 2, 4, 0, -1], "speed_slope": [0.0, 0.1, 1, 0, 0],
+            "fit_r2": [0.5, 0.9, 1, 0, 1],
             "plaid_class": ["pattern", "pattern", "component", "unclassified", "component"],
             "speed_class": ["speed", "separable", "separable", "unclassified", "speed"],
         }
