@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     import xarray as xr
 
+    from neurovis.core import NeuralData, StimulusSet
+
 NAME = "encoding"
 app = typer.Typer(help="Encoding models, evaluated without leakage.", no_args_is_help=True)
 
@@ -36,11 +38,10 @@ def fit(
     from neurovis.core import make_provenance
     from neurovis.encoding.storage import write_encoder
     from neurovis.evaluation.encoding import evaluate_encoding, fit_encoder, summarise_encoding
-    from neurovis.evaluation.preparation import find_test_ids
     from neurovis.io import read_neural_data, read_stimulus_set, write_prediction, write_table
 
     shown, data, space = read_stimulus_set(stimuli), read_neural_data(responses), _read_joint(features)
-    test_ids = find_test_ids(shown, data)
+    test_ids = _find_test_ids(shown, data)
     build = catalog.encoders.load(encoder)
     unfitted = build(space, data, seed=seed, device=device, **parse_options(options))
     result = evaluate_encoding(
@@ -86,9 +87,16 @@ def compare(
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.plotting import plot_model_differences, write_figure, write_report_table
 
+    names = [read_model_name(scores) for scores in encoding]
+    if len(prediction) != len(names) or len(set(names)) != len(names):
+        raise ValueError(
+            "encoding and prediction must hold one file per model, got "
+            f"{len(encoding)} and {len(prediction)} files of the models {sorted(set(names))}; pass those of "
+            "one subject, in the same order."
+        )
     results = {
-        read_model_name(scores): read_encoding(scores, prediction=pair)
-        for scores, pair in zip(encoding, prediction, strict=True)
+        name: read_encoding(scores, prediction=pair)
+        for name, scores, pair in zip(names, encoding, prediction, strict=True)
     }
     base = reference or next(iter(results))
     table = compare_models(results, reference=base, n_bootstraps=n_bootstraps, seed=seed)
@@ -123,10 +131,11 @@ def compare(
 @app.command("partition")
 def partition(
     stimuli: Path = typer.Option(..., help="Folder of the stimulus set; a column `split` fixes the split."),
-    features: list[Path] = typer.Option(..., help="netCDF files of the feature spaces, at least two."),
+    features: list[Path] = typer.Option(..., help="netCDF file of each space; one alone is split by layer."),
     responses: Path = typer.Option(..., help="netCDF file of the responses."),
     out: Path = typer.Option(..., help="TSV table; figure and values per neuroid go beside it."),
     subject: str = typer.Option(..., help="Subject, for the captions."),
+    options: str = typer.Option("{}", help="Options of banded ridge as JSON."),
     section: str = typer.Option("Encoding", help="Section of the report."),
     n_folds: int = typer.Option(5, help="Folds over stimuli, where there is no column `split`."),
     n_permutations: int = typer.Option(500, help="Permutations of the held-out stimuli."),
@@ -135,41 +144,48 @@ def partition(
     seed: int = typer.Option(0, help="Seed of folds, mixtures, permutations and intervals."),
 ) -> None:
     """Split held-out explained variance into what each feature space adds and what they share."""
-    from neurovis.cli.names import rank_region
+    from neurovis.cli.names import parse_options, rank_region
     from neurovis.core import make_provenance
     from neurovis.encoding.banded import make_banded_ridge
-    from neurovis.evaluation.partitioning import partition_variance, summarise_partition
-    from neurovis.evaluation.preparation import find_test_ids
+    from neurovis.evaluation.partitioning import MOST_VENN, partition_variance, summarise_partition
     from neurovis.io import read_neural_data, read_stimulus_set
     from neurovis.plotting import plot_variance_partition, write_figure, write_report_table
 
     shown, data, space = read_stimulus_set(stimuli), read_neural_data(responses), _read_joint(features)
-    test_ids = find_test_ids(shown, data)
+    test_ids = _find_test_ids(shown, data)
     result = partition_variance(
         space,
         data,
-        make_banded_ridge(space, data, seed=seed, device=device),
+        make_banded_ridge(space, data, seed=seed, device=device, **parse_options(options)),
         test_ids=test_ids,
         splitter=n_folds if test_ids is None else None,
         n_permutations=n_permutations,
         seed=seed,
     )
     with_ceiling = "ceiling" in result.values
-    table = summarise_partition(result, normalise=with_ceiling, n_bootstraps=n_bootstraps, seed=seed)
+    venn = len(result.space_names) <= MOST_VENN
+    table = summarise_partition(
+        result,
+        kind="venn" if venn else "product",
+        normalise=with_ceiling,
+        n_bootstraps=n_bootstraps,
+        seed=seed,
+    )
     table = table.sort_values("region", key=lambda names: names.map(rank_region), kind="stable")
     inputs = {path.stem: path for path in features} | {"responses": responses}
-    config = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps, "seed": seed}
-    record = make_provenance("encoding partition", config, inputs)
+    config = {"options": options, "n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
+    record = make_provenance("encoding partition", config | {"seed": seed}, inputs)
     result.write(out.with_suffix(".nc"), provenance=record)
     names = " and ".join(result.space_names)
     unit = "explainable variance" if with_ceiling else "variance"
+    kind = "what only one space adds and what several could explain" if venn else "the product measure"
+    n_stimuli = result.values.attrs["n_held_out"]
     write_figure(
         plot_variance_partition(table),
         out.with_suffix(".png"),
         title=f"What {names} explain together and alone, subject {subject}",
-        caption=f"Share of {unit} of held-out responses that banded ridge explains: what only one space adds "
-        f"and what both could explain. {len(result.truth) if result.truth is not None else 0} held-out "
-        "stimuli; bars are 95 % bootstrap intervals over them. A negative share means that a space "
+        caption=f"Share of {unit} of held-out responses that banded ridge explains: {kind}. {n_stimuli} "
+        "held-out stimuli; bars are 95 % bootstrap intervals over them. A negative share means that a space "
         "disturbs more than it adds.",
         section=section,
         order=5,
@@ -185,6 +201,19 @@ def partition(
         provenance=record,
     )
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _find_test_ids(shown: StimulusSet, data: NeuralData) -> list[str] | None:
+    """Held-out stimuli with responses, or None where the set fixes no split."""
+    from neurovis.evaluation.preparation import find_test_ids
+
+    test_ids = find_test_ids(shown, data)
+    if test_ids is not None and not test_ids:
+        raise ValueError(
+            f"responses must hold test stimuli of {shown.name!r}, got training stimuli only; get the test "
+            f"responses, or take the column `split` out of {shown.root / 'stimuli.tsv'} to cross-validate."
+        )
+    return test_ids
 
 
 def _read_joint(paths: list[Path]) -> xr.DataArray:

@@ -36,7 +36,9 @@ from neurovis.metrics.partitioning import (
 from neurovis.metrics.resampling import draw_counts
 from neurovis.metrics.significance import compute_fdr, compute_permutation_test
 
-_MOST_VENN = 4  # spaces; more would need over 15 models and no figure shows their regions
+MOST_VENN = 4
+"""Spaces whose every subset is fitted: more would need over 15 models, and no figure shows their regions."""
+
 _FORMAT = "partition"
 _BLOCK = 512  # neuroids resampled at a time
 
@@ -249,9 +251,9 @@ def summarise_partition(
         usable = values["ceiling"].values > minimum_ceiling
     names = result.space_names
     members = values["member"].values.astype(bool)
-    if kind == "venn" and len(names) > _MOST_VENN:
+    if kind == "venn" and len(names) > MOST_VENN:
         raise ValueError(
-            f"kind must be 'product' or 'unique' with more than {_MOST_VENN} spaces, got 'venn' with "
+            f"kind must be 'product' or 'unique' with more than {MOST_VENN} spaces, got 'venn' with "
             f"{len(names)}; not every subset was fitted."
         )
     alone = np.eye(len(names), dtype=bool)
@@ -277,7 +279,7 @@ def summarise_partition(
 
 
 def _choose_subsets(n_spaces: int) -> NDArray[np.bool_]:
-    if n_spaces <= _MOST_VENN:
+    if n_spaces <= MOST_VENN:
         return make_subsets(n_spaces)
     return np.vstack([~np.eye(n_spaces, dtype=bool), np.ones((1, n_spaces), dtype=bool)])
 

@@ -9,7 +9,14 @@ from neurovis import cli
 from neurovis.core import align
 from neurovis.encoding.storage import read_encoder
 from neurovis.features.arrays import join_spaces
-from neurovis.io import read_features, read_neural_data, read_prediction, read_table, write_table
+from neurovis.io import (
+    read_features,
+    read_neural_data,
+    read_prediction,
+    read_table,
+    write_features,
+    write_table,
+)
 
 RUNNER = CliRunner()
 
@@ -118,6 +125,30 @@ def test_models_are_compared_and_their_variance_is_split(fitted):
     )
     assert set(read_table(out)["component"]) == {"only gabor", "only pixels", "gabor & pixels"}
     assert out.with_suffix(".png").is_file()
+
+
+@pytest.mark.slow
+def test_layers_of_one_file_are_split_where_no_venn_diagram_shows_them(fitted):
+    features = read_features(fitted / "gabor.nc")[:, :10]
+    layers = np.array([f"layer {number}" for number in np.arange(features.shape[1]) % 5])
+    write_features(features.assign_coords(layer=("feature", layers)), fitted / "five.nc")
+    out = fitted / "results" / "five.tsv"
+    call(
+        *("encoding", "partition", "--stimuli", fitted / "world", "--features", fitted / "five.nc"),
+        *("--responses", fitted / "betas.nc", "--subject", "01", "--n-permutations", 2),
+        *("--n-bootstraps", 2, "--out", out),
+    )
+    assert list(dict.fromkeys(read_table(out)["component"])) == list(dict.fromkeys(layers))
+
+
+@pytest.mark.parametrize("pairs", [[("gabor", "gabor"), ("pixels", None)], [("gabor", "gabor")] * 2])
+def test_models_to_compare_must_differ_and_come_with_their_predictions(fitted, pairs):
+    files = []
+    for scores, prediction in pairs:
+        files.append(f"--encoding={name_model(fitted, scores)}")
+        files += [f"--prediction={name_model(fitted, prediction, 'prediction.nc')}"] if prediction else []
+    with pytest.raises(ValueError, match="encoding and prediction must hold one file per model"):
+        call("encoding", "compare", *files, "--subject", "01", "--out", fitted / "x.tsv")
 
 
 def test_options_must_be_json(fitted):
