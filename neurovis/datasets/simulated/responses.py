@@ -88,10 +88,16 @@ class ResponseModel:
 
     def respond_to_movie(self, frames: Tensor, *, fps: float, size_dva: tuple[float, float]) -> Tensor:
         """Mean response over one movie, (n_frames, 3, height, width) to (n_vertices,)."""
-        return (
-            self._readout.respond_to_movie(place_in_field(frames, size_dva=size_dva), fps)
-            * self._readout.gain
-        )
+        static, motion = self.split_movie(frames, fps=fps, size_dva=size_dva)
+        return static + motion
+
+    def split_movie(
+        self, frames: Tensor, *, fps: float, size_dva: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
+        """What the frames alone evoke and what motion adds, each (n_vertices,); see respond_to_movie."""
+        placed = place_in_field(frames, size_dva=size_dva)
+        parts = self._readout.split_movie(placed, fps)
+        return parts[0] * self._readout.gain, parts[1] * self._readout.gain
 
 
 def compute_true_responses(
@@ -208,14 +214,15 @@ class _Readout:
         static = compute_static_response(compute_contrast_maps(luminance), self.motion_pooling)
         return self._assemble(early, drive / (drive + _EVIDENCE_SEMI_SATURATION), STATIC_SHARE * static)
 
-    def respond_to_movie(self, frames: Tensor, fps: float) -> Tensor:
+    def split_movie(self, frames: Tensor, fps: float) -> tuple[Tensor, Tensor]:
+        torch = import_optional("torch", extra="torch")
         chosen = np.unique(np.linspace(0, len(frames) - 1, _N_MOVIE_FRAMES).round().astype(int))
-        response = self.respond_to_images(frames[chosen]).mean(0)
+        static = self.respond_to_images(frames[chosen]).mean(0)
         luminance = compute_luminance(frames)
         contrast = compute_contrast_maps(luminance).mean(0)
         energy = compute_motion_maps(luminance, fps=fps)
         motion = compute_motion_response(energy, contrast, self.motion_pooling, self.motion_tuning)
-        return response.index_add(0, _as_index(self.hmt), motion)
+        return static, torch.zeros_like(static).index_copy(0, _as_index(self.hmt), motion)
 
     def _assemble(self, early: Tensor, category: Tensor, hmt: Tensor) -> Tensor:
         raw = early.new_zeros(len(early), self.n_vertices)
