@@ -1,4 +1,4 @@
-"""Movies on the simulated cortex: parts add up, shares follow from variances, the HRF peaks at five seconds."""
+"""Movies on the simulated cortex: parts add up, shares follow from variances, the HRF peaks late."""
 
 import numpy as np
 import pytest
