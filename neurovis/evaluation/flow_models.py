@@ -59,7 +59,8 @@ def score_flow_model(
         0, y down), whose nearest pixel is read; ``human_u``, ``human_v``, ``true_u``, ``true_v`` [px per
         frame, v down].
     group : str, optional
-        Column whose values are resampled as a whole for the intervals, for example ``"movie"``.
+        Column whose values are resampled and exchanged as a whole, for example ``"movie"``: groups of one
+        size, four or more.
     n_bootstraps, n_permutations : int
         Of intervals and nulls.
     seed : int
@@ -72,7 +73,8 @@ def score_flow_model(
     Raises
     ------
     ValueError
-        If a column, movie or frame is missing, a probe lies outside, or the model's flow has another shape.
+        If a column, movie or frame is missing, a probe lies outside, the model's flow has another shape, or
+        groups are few or of different sizes.
 
     Notes
     -----
@@ -92,7 +94,9 @@ def score_flow_model(
     table = bootstrap_flow_scores(
         human, truth, predicted, groups=groups, n_bootstraps=n_bootstraps, seed=seed
     )
-    null = compute_deviation_null(human, truth, predicted, n_permutations=n_permutations, seed=seed)
+    null = compute_deviation_null(
+        human, truth, predicted, groups=groups, n_permutations=n_permutations, seed=seed
+    )
     value = table["value"][list(_TESTED)].to_numpy()
     nulls = null[list(_TESTED)].to_numpy()
     tested = pd.DataFrame(

@@ -286,7 +286,13 @@ def bootstrap_flow_scores(
 
 
 def compute_deviation_null(
-    human: ArrayLike, truth: ArrayLike, model: ArrayLike, *, n_permutations: int = 1000, seed: int = 0
+    human: ArrayLike,
+    truth: ArrayLike,
+    model: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    n_permutations: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Scores of a model when people's deviations from the truth belong to other probes.
 
@@ -294,6 +300,9 @@ def compute_deviation_null(
     ----------
     human, truth, model : array of shape (n, 2)
         As :func:`score_perceived_flow`.
+    groups : array of shape (n,), optional
+        What is exchanged as a whole, for example the clip of each probe: probes of one clip deviate alike,
+        and exchanging them one by one would make chance look smaller than it is.
     n_permutations, seed : int
         Permutations, and their seed.
 
@@ -302,13 +311,43 @@ def compute_deviation_null(
     pandas.DataFrame
         One row per permutation; columns are the scores with the model. The truth stays where it is, so that
         a model that knows nothing but the truth scores as high here as on the data.
+
+    Raises
+    ------
+    ValueError
+        As :func:`make_group_permuter`.
     """
     R, G, M = _check_flows(human=human, truth=truth, model=model)
     rng = make_rng(seed, "flow", "deviations")
+    permute = make_group_permuter(np.arange(len(G)) if groups is None else groups)
     deviation = R - G
     return pd.DataFrame(
-        [score_perceived_flow(G + deviation[rng.permutation(len(G))], G, M) for _ in range(n_permutations)]
+        [score_perceived_flow(G + deviation[permute(rng)], G, M) for _ in range(n_permutations)]
     )
+
+
+def make_group_permuter(groups: ArrayLike) -> Callable[[np.random.Generator], NDArray[np.intp]]:
+    """Function that gives an order of the rows in which whole groups have changed places.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than four groups or their sizes differ.
+    """
+    rows = _split_groups(groups, fewest=4)
+    if len({len(own) for own in rows}) > 1:
+        raise ValueError(
+            "groups must be of one size to change places, got sizes from "
+            f"{min(map(len, rows))} to {max(map(len, rows))}; leave out probes or exchange them one by one."
+        )
+    block = np.stack(rows)
+
+    def permute(rng: np.random.Generator) -> NDArray[np.intp]:
+        order = np.empty(block.size, dtype=np.intp)
+        order[block] = block[rng.permutation(len(block))]
+        return order
+
+    return permute
 
 
 def make_group_sampler(groups: ArrayLike) -> Callable[[np.random.Generator], NDArray[np.intp]]:
@@ -319,11 +358,18 @@ def make_group_sampler(groups: ArrayLike) -> Callable[[np.random.Generator], NDA
     ValueError
         If there are fewer than two groups.
     """
-    names, which = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"groups must name at least 2 groups to resample, got {len(names)}; give probes.")
-    rows = [np.flatnonzero(which == number) for number in range(len(names))]
+    rows = _split_groups(groups, fewest=2)
     return lambda rng: np.concatenate([rows[number] for number in rng.integers(len(rows), size=len(rows))])
+
+
+def _split_groups(groups: ArrayLike, *, fewest: int) -> list[NDArray[np.intp]]:
+    """Rows of each group."""
+    names, which = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < fewest:
+        raise ValueError(
+            f"groups must name at least {fewest} groups to resample, got {len(names)}; give more, or probes."
+        )
+    return [np.flatnonzero(which == number) for number in range(len(names))]
 
 
 _SUFFIX = {"uv": "", "speed": "_speed", "direction": "_direction"}

@@ -52,7 +52,7 @@ def probes(movies):
         tables.append(
             table.assign(human_u=human[:, 0], human_v=human[:, 1], true_u=truth[:, 0], true_v=truth[:, 1])
         )
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True).assign(block=np.repeat(np.arange(18), 10))
 
 
 def score(model, movies, probes, **options):
@@ -61,7 +61,7 @@ def score(model, movies, probes, **options):
 
 
 def test_a_model_that_sees_as_people_do_reaches_the_planted_correlation(movies, probes):
-    found = score(ShownFlow("turned", movies, turn), movies, probes, group="movie")
+    found = score(ShownFlow("turned", movies, turn), movies, probes, group="block")
     table = found.table
     # What people do beyond the truth is the turn and the slowing, but for their noise.
     human, truth = (probes[[f"{k}_u", f"{k}_v"]].to_numpy() for k in ("human", "true"))

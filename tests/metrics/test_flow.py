@@ -13,6 +13,7 @@ from neurovis.metrics.flow import (
     compute_rci,
     compute_speed_error,
     describe_aspect,
+    make_group_permuter,
     make_group_sampler,
     score_perceived_flow,
     summarise_epe,
@@ -148,6 +149,26 @@ def test_intervals_cover_and_respect_groups(flows, rng):
     rows = make_group_sampler(groups)(np.random.default_rng(0))
     assert len(rows) == 120
     assert set(np.bincount(groups[rows], minlength=12) % 10) == {0}
+
+
+def test_grouped_null_keeps_groups_together_and_is_wider(rng):
+    groups = np.tile(np.arange(12), 10)
+    order = make_group_permuter(groups)(np.random.default_rng(0))
+    assert sorted(order) == list(range(120))
+    assert all(len(set(groups[order][groups == number])) == 1 for number in range(12))
+    assert (groups[order] != groups).any()
+    # Deviations that are one and the same in all probes of a group are twelve cases, not 120.
+    truth = rng.normal(scale=3, size=(120, 2))
+    human, model = (truth + rng.normal(size=(12, 2))[groups] for _ in range(2))
+    spread = {
+        name: compute_deviation_null(human, truth, model, groups=g, n_permutations=60)["partial_uv"].std()
+        for name, g in (("probes", None), ("groups", groups))
+    }
+    assert spread["groups"] > 2 * spread["probes"]
+    with pytest.raises(ValueError, match="of one size"):
+        make_group_permuter([0, 0, 1, 2, 3])
+    with pytest.raises(ValueError, match="at least 4 groups"):
+        make_group_permuter([0, 1, 2])
 
 
 def test_wrong_input_is_refused(flows):

@@ -23,6 +23,7 @@ from neurovis.metrics.flow import (
     compute_direction_error,
     compute_epe,
     compute_rci,
+    make_group_permuter,
     make_group_sampler,
     score_perceived_flow,
     summarise_epe,
@@ -36,8 +37,8 @@ _PERSON_REFERENCE = {"1": 0.989, "2": 0.981}
 _NOISE_SD = 0.5  # [px per frame], of the model that knows the truth and nothing of people
 _UPWARDS = (1, -1)
 _N_BOOTSTRAPS = 500
-_FITTING = "no fitting; null permutes reports over probes; interval resamples "
-_DEVIATIONS = "no fitting; null permutes deviations from the truth over probes; interval resamples "
+_FITTING = "no fitting; null permutes reports over, and interval resamples, "
+_DEVIATIONS = "no fitting; null permutes deviations from the truth over, and interval resamples, "
 _CLIP = ["movie", "timing", "play"]
 _PROBE = [*_CLIP, "location"]
 
@@ -162,7 +163,7 @@ def _compare_sintel(table: pd.DataFrame, n_permutations: int, seed: int) -> list
     rows += _score_model(
         human, truth, truth + noise, probes, n_permutations, seed,
         name=f"truth with noise of {_NOISE_SD} px", cases="probes",
-        references={"r_model": np.nan, "partial_uv": 0.0, "rci": 0.012}, **place,
+        references={"r_model": np.nan, "partial_uv": np.nan, "rci": np.nan}, **place,
     )  # fmt: skip
     return rows
 
@@ -202,7 +203,7 @@ def _compare_times(
             own, truth, others, clips, n_permutations, seed, name="the other people (ceiling)", cases="clips",
             region="temporal", subject=str(person), references={"partial_uv": np.nan},
         )  # fmt: skip
-    null = compute_deviation_null(human, truth, model, n_permutations=n_permutations, seed=seed)
+    null = compute_deviation_null(human, truth, model, groups=clips, n_permutations=n_permutations, seed=seed)
     figures = {
         "frame_r": np.array(r),
         "frame_ci": np.array(ends).T,
@@ -265,7 +266,9 @@ def _score_model(
     subject: str = "mean",
 ) -> list[dict[str, Any]]:
     """Rows of the scores that ``references`` names."""
-    null = compute_deviation_null(human, truth, model, n_permutations=n_permutations, seed=seed)
+    null = compute_deviation_null(
+        human, truth, model, groups=groups, n_permutations=n_permutations, seed=seed
+    )
     draw, rng = make_group_sampler(groups), make_rng(seed, NAME, name, subject)
     drawn = [draw(rng) for _ in range(_N_BOOTSTRAPS)]
     samples = pd.DataFrame([score_perceived_flow(human[i], truth[i], model[i]) for i in drawn])
@@ -308,7 +311,8 @@ def _make_correlation(
     for _ in range(_N_BOOTSTRAPS):
         rows = draw(rng)
         samples.append(_correlate(_stack(human[rows]), _stack(truth[rows])))
-    orders = [rng.permutation(len(human)) for _ in range(n_permutations)]
+    permute = make_group_permuter(groups)
+    orders = [permute(rng) for _ in range(n_permutations)]
     target = _stack(truth)
     return make_result_row(
         study=NAME,
