@@ -6,6 +6,7 @@ import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
+from neurovis.plotting.flow_fields import plot_flow_fields  # noqa: E402
 from neurovis.plotting.motion import (  # noqa: E402
     plot_direction_tuning,
     plot_flow,
@@ -43,6 +44,7 @@ __all__ = [
     "plot_direction_tuning",
     "plot_feature_comparison",
     "plot_flow",
+    "plot_flow_fields",
     "plot_flow_reports",
     "plot_frequency_map",
     "plot_intervals",
