@@ -1,5 +1,6 @@
 # Names and functions of all rules. Logic that deserves a test lives in neurovis.workflow.
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -97,6 +98,13 @@ def figures_of(dataset, subject):
 def resources_of(wildcards, key, default):
     """What a data set asks for its large jobs, e.g. mem_mb."""
     return entry_of(wildcards.dataset).get("resources", {}).get(key, default)
+
+
+def memory_of(default):
+    """mem_mb of a large job; a retry, which only profiles ask for, gets more."""
+    return lambda wildcards, attempt: attempt * resources_of(
+        wildcards, "mem_mb", default
+    )
 
 
 def options_of(block, name):

@@ -32,7 +32,7 @@ rule fit_encoder:
         ENV
     threads: lambda wildcards: resources_of(wildcards, "threads", 1)
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        mem_mb=memory_of(2500),
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 120),
         gpu=GPU,
     params:
@@ -71,7 +71,7 @@ rule compare_models:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        mem_mb=memory_of(1500),
         runtime=30,
     params:
         code=compute_fingerprint("evaluation.comparison", "cli.encoding"),
@@ -107,18 +107,23 @@ rule partition_variance:
         ENV
     threads: lambda wildcards: resources_of(wildcards, "threads", 1)
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        mem_mb=memory_of(2500),
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 120),
         gpu=GPU,
     params:
-        code=compute_fingerprint("encoding", "evaluation.partitioning", "metrics"),
+        code=compute_fingerprint(
+            "encoding", "evaluation.partitioning", "evaluation.preparation", "metrics"
+        ),
         features=lambda wildcards, input: parts_of(input.features),
+        options=options_of(config["encoding"]["options"], "banded-ridge"),
         section=lambda wildcards: section_of(wildcards.dataset, "Encoding"),
+        n_permutations=config["encoding"]["n_permutations"],
         n_bootstraps=config["rsa"]["n_bootstraps"],
         device=config["device"],
         seed=config["seed"],
     shell:
         "neurovis encoding partition --stimuli $(dirname {input.stimuli}) {params.features}"
-        " --responses {input.responses} --n-bootstraps {params.n_bootstraps} --device {params.device}"
+        " --responses {input.responses} --options {params.options:q} --n-permutations {params.n_permutations}"
+        " --n-bootstraps {params.n_bootstraps} --device {params.device}"
         " --subject {wildcards.subject} --section '{params.section}' --seed {params.seed}"
         " --out {output.table} > {log} 2>&1"

@@ -101,8 +101,8 @@ rule run_rsa:
         ENV
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory_of(2000),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 60),
     params:
         code=compute_fingerprint("evaluation.rsa", "metrics"),
         features=lambda wildcards, input: " ".join(

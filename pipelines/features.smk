@@ -17,9 +17,9 @@ rule extract_features:
         "logs/benchmarks/extract_features/{dataset}/{space}.jsonl"
     conda:
         ENV
-    threads: 1
+    threads: lambda wildcards: resources_of(wildcards, "threads", 1)
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 2500),
+        mem_mb=memory_of(2500),
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 60),
         gpu=GPU,
     params:
@@ -29,8 +29,9 @@ rule extract_features:
             space_of(wildcards.space).get("options", {}), sort_keys=True
         ),
         extract=lambda wildcards: " ".join(
-            f"--{key} {value}"
-            for key, value in space_of(wildcards.space).get("extract", {}).items()
+            f"--{key} {shlex.quote(str(value))}"
+            for key, values in space_of(wildcards.space).get("extract", {}).items()
+            for value in (values if isinstance(values, list) else [values])
         ),
         device=config["device"],
     shell:

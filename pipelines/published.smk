@@ -5,7 +5,7 @@ def root_option(dataset):
     """--root of a data set: its own `root`, or the folder of all; nothing leaves the search to the command."""
     own = entry_of(dataset).get("root")
     try:
-        return f"--root {own or find_real_root(config)}"
+        return f"--root {shlex.quote(str(own or find_real_root(config)))}"
     except FileNotFoundError:
         return ""
 
@@ -21,10 +21,10 @@ rule gather_stimuli:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        mem_mb=memory_of(1500),
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 30),
     params:
-        code=compute_fingerprint("datasets"),
+        code=compute_fingerprint("datasets", "io", "metrics.trials", "metrics.ceilings"),
         name=lambda wildcards: name_of(wildcards.dataset),
         root=lambda wildcards: root_option(wildcards.dataset),
         options=lambda wildcards: json.dumps(
@@ -47,10 +47,10 @@ rule load_responses:
         ENV
     threads: 1
     resources:
-        mem_mb=lambda wildcards: resources_of(wildcards, "mem_mb", 1500),
+        mem_mb=memory_of(1500),
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 30),
     params:
-        code=compute_fingerprint("datasets"),
+        code=compute_fingerprint("datasets", "io", "metrics.trials", "metrics.ceilings"),
         name=lambda wildcards: name_of(wildcards.dataset),
         root=lambda wildcards: root_option(wildcards.dataset),
         options=lambda wildcards: json.dumps(
@@ -80,7 +80,7 @@ rule run_study:
         n_permutations=config["real"]["n_permutations"],
         seed=config["seed"],
     shell:
-        "neurovis study run --study {wildcards.study} --root {params.root} --seed {params.seed}"
+        "neurovis study run --study {wildcards.study} --root {params.root:q} --seed {params.seed}"
         " --n-permutations {params.n_permutations} --out $(dirname {output.table}) > {log} 2>&1"
 
 

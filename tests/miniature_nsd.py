@@ -156,6 +156,16 @@ def make_image(number):
     return pixels
 
 
+def draw_features(truth, subject, session):
+    """Write into the brick, for the images of a session, five by five colours that their features mix."""
+    colours = np.random.default_rng(1).uniform(-1, 1, (N_FEATURES, 5, 5, 3))
+    with h5py.File(truth.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5", "a") as file:
+        for number in np.unique(truth.trials[subject][750 * (session - 1) : 750 * session]):
+            mixture = np.tensordot(truth.features[number], colours, axes=1)
+            patches = np.clip(128 + 22 * mixture, 0, 255).astype("u1")
+            file["imgBrick"][number] = np.kron(patches, np.ones((85, 85, 1), dtype="u1"))
+
+
 def write_labels(root, subject, truth):
     volumes = root / "nsddata" / "ppdata" / f"subj0{subject}" / "func1pt8mm"
     tables = root / "nsddata" / "freesurfer" / f"subj0{subject}" / "label"

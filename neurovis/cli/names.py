@@ -57,22 +57,34 @@ def parse_options(text: str) -> dict[str, Any]:
 
 
 def rank_region(region: str) -> int:
-    """Early areas first, then the ventral and lateral ones, then anything else."""
+    """Early areas first, then the ventral and lateral ones, then anything else; parts beside each other.
+
+    Parts are numbered or ventral and dorsal, such as ``V1v`` and ``V1d`` or ``FFA-1`` and ``FFA-2``.
+    """
     order = (
+        "early",
+        "EarlyVis",
         "V1",
         "V2",
         "V3",
         "hV4",
         "V4",
+        "LOC",
         "hMT",
         "OFA",
         "FFA",
+        "mTL-faces",
+        "aTL-faces",
         "EBA",
         "FBA",
+        "mTL-bodies",
         "OPA",
         "PPA",
         "RSC",
+        "OWFA",
         "VWFA",
         "food",
     )
-    return order.index(region) if region in order else len(order)
+    parts = ("", "v", "d", "-1", "-2")
+    names = [area + part for area in order for part in parts]
+    return names.index(region) if region in names else len(names)

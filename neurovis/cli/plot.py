@@ -31,6 +31,9 @@ def plot_stimuli(
     caption = (
         f"{len(images)} of {len(shown)} stimuli of {shown.name}, shown {height:g} x {width:g} degrees large."
     )
+    about = shown.table.attrs
+    if "rule" in about:
+        caption += f" Test set, of {about.get('release', 'this release')}: {about['rule']}."
     write_figure(axes, out, title="What was shown", caption=caption, section=section)
     typer.echo(f"figure in {out}")
 
@@ -61,7 +64,9 @@ def plot_encoding(
     results = {read_model_name(path): read_encoding(path) for path in encoding}
     summaries = {read_model_name(path): read_table(path.with_suffix(".tsv")) for path in encoding}
     names = list(results)
-    order = list(next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(rank_region)))
+    order = list(
+        next(iter(summaries.values()))["region"].sort_values(key=lambda r: r.map(rank_region), kind="stable")
+    )
     stacked = {
         column: np.stack([summaries[name].set_index("region")[column].loc[order] for name in names])
         for column in ("median", "ci_low", "ci_high")

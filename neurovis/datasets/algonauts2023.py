@@ -67,11 +67,11 @@ def load_algonauts2023(
     responses : NeuralData
         Rows "stimulus", float32, z-scored by the authors. Rows of test images are there if their responses
         are (``test_fmri``, given out after the challenge); else the responses are of the training images
-        only. Neuroid coordinates ``hemisphere``, ``vertex`` (of fsaverage, within the hemisphere),
-        ``region``: the first region in the order of ``regions`` or "none", a flag ``in_<region>`` for each
-        region, and, if its file is there, ``noise_ceiling``: the share of the variance of the *test*
-        responses that the images drive (0-1), with the test images' own mixture of repeats; it says nothing
-        about training responses. Attributes of both: ``release``, ``rule``.
+        only. Row coordinate ``split`` ("train", "test"). Neuroid coordinates ``hemisphere``, ``vertex`` (of
+        fsaverage, within the hemisphere), ``region``: the first region in the order of ``regions`` or "none",
+        a flag ``in_<region>`` for each region, and, if its file is there, ``noise_ceiling``: the share of the
+        variance of the *test* responses that the images drive (0-1), with the test images' own mixture of
+        repeats; it says nothing about training responses. Attributes of both: ``release``, ``rule``.
 
     Raises
     ------
@@ -119,10 +119,14 @@ def load_algonauts2023(
         values, neuroids = values[:, valid], {name: coord[valid] for name, coord in neuroids.items()}
     record = {"release": RELEASE, "rule": RULE}
     table.attrs.update(record)
+    shown = table[table["split"].isin(splits)]
     responses = make_neural_data(
         values,
         rows="stimulus",
-        row_coords={"stimulus_id": table.index[table["split"].isin(splits)].to_numpy(dtype=str)},
+        row_coords={
+            "stimulus_id": shown.index.to_numpy(dtype=str),
+            "split": shown["split"].to_numpy(dtype=str),
+        },
         neuroid_coords=neuroids,
         units="z",
         source=NAME,

@@ -170,7 +170,9 @@ def evaluate_encoding(
     EncodingResult
         Ceiling: best expected score on the means of the held-out repeats, from the ratio of signal to noise
         of those trials (:func:`neurovis.metrics.ceilings.compute_noise_ceiling`). There is none for
-        ``"spearman_r"`` and for rows "stimulus" without the coordinates ``ncsnr`` and ``n_repeats``.
+        ``"spearman_r"`` and for rows "stimulus" without the coordinates ``ncsnr`` and ``n_repeats``. If the
+        authors give the ceiling of their test responses (``noise_ceiling``, a share of variance), that is
+        taken, provided that only rows with ``split`` "test" are held out.
 
     Raises
     ------
@@ -346,6 +348,10 @@ def _compute_median_r(truth: NDArray, prediction: NDArray) -> NDArray[np.float64
 def _estimate_ceiling(data: NeuralData, truth: xr.DataArray, metric: str, zscore: bool) -> NDArray | None:
     held_out = np.isin(data["stimulus_id"].values.astype(str), truth["stimulus_id"].values)
     if data.dims[0] == "stimulus":
+        given = "noise_ceiling" in data.coords and "split" in data.coords
+        if given and (data["split"].values[held_out] == "test").all():
+            share: NDArray = data["noise_ceiling"].values
+            return np.sqrt(share) if metric == "pearson_r" else share
         if "ncsnr" not in data.coords or "n_repeats" not in data.coords:
             return None
         return compute_noise_ceiling(data["ncsnr"].values, data["n_repeats"].values[held_out], metric=metric)

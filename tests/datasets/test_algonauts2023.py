@@ -75,6 +75,9 @@ def test_planted_responses_reach_the_ceiling_of_the_test_set(truth):
         features, data, Ridge(), test_ids=find_test_ids(stimuli, data), n_permutations=20
     )
     ceiling = data["noise_ceiling"].values
+    np.testing.assert_array_equal(result.score.ceiling.values, np.sqrt(ceiling))
+    folds = evaluate_encoding(features, data, Ridge(), splitter=2, n_permutations=20)
+    assert folds.score.ceiling is None  # it is that of the test responses, not of what folds hold out
     score = compute_challenge_score(result.truth.values, result.prediction.values, ceiling)
     reliable = ceiling > 0
     explained = np.maximum(result.score.values.values[reliable], 0) ** 2

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from miniature_nsd import REGIONS, draw_features, make_design, make_nsd
 
 from neurovis import catalog
+from neurovis.io import read_features, read_prediction, read_stimulus_set, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
@@ -144,3 +146,48 @@ def test_a_second_run_repeats_nothing_that_is_finished(small):
     folder, _, arguments = small
     jobs = planned(snakemake(folder, *arguments, "--dry-run", "--quiet", "rules"))
     assert jobs == Counter({"extract_features": 1})
+
+
+@pytest.mark.slow
+def test_a_published_study_runs_from_its_files_to_the_report(tmp_path):
+    """One session of the miniature Natural Scenes Dataset: named test set, ceiling, options, report."""
+    truth = make_nsd(tmp_path / "published nsd", subjects=("1",), sessions=(1,), formats=("hdf5",))
+    draw_features(truth, "1", 1)
+    study = {
+        "spaces": {"few-pixels": {"space": "pixels", "options": {"grey_px": 5, "colour_px": 5},
+                                  "extract": {"layer": ["colour"]}}},
+        "encoding": {"n_permutations": 100},
+        "real": {"datasets": {"nsd": {
+            "root": str(truth.root), "subjects": ["1"], "features": ["few-pixels"], "rsa": [],
+            "options": {"roi": "nsdgeneral", "sessions": [1], "test_set": "shared515"},
+        }}},
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    arguments = ["results/real/nsd/report.html", "--configfile", str(tmp_path / "study.yaml")]
+    run = snakemake(tmp_path, *arguments, NEUROVIS_SHARED="")
+    assert run.returncode == 0, run.stdout + run.stderr
+    results = tmp_path / "results/real/nsd"
+
+    shown = read_stimulus_set(results / "stimuli")
+    seen = make_design()[0][0, :750] - 1
+    # Who has the fewest sessions, 30, saw these three times.
+    order = make_design()[0][0, : 750 * 30] - 1
+    held_out = [number for number in set(seen[seen < 1000]) if (order == number).sum() == 3]
+    images = make_design()[1][0]
+    wanted = {f"nsd_{images[number] - 1:05d}" for number in held_out}
+    assert set(shown.table.index[shown.table["split"] == "test"]) == wanted
+    assert len(shown) == len(set(seen))
+    assert shown.table.attrs["rule"].startswith("shared515:")
+
+    space = read_features(results / "features/few-pixels.nc")
+    assert space.shape == (len(shown), 75)
+    name = results / "encoding/sub-1_features-few-pixels_encoder-ridge"
+    scores = read_table(Path(f"{name}_encoding.tsv"))
+    assert set(scores["region"]) == set(REGIONS["prf-visualrois"][:5])
+    assert (scores["n_stimuli"] == len(wanted)).all()
+    assert scores["median_ceiled"].between(0.85, 1.1).all()
+    assert set(read_prediction(f"{name}_prediction.nc")[0]["stimulus_id"].values) == wanted
+    page = (results / "report.html").read_text()
+    assert "shared515: the shared images that all eight subjects saw three times" in page
+    again = snakemake(tmp_path, *arguments, "--dry-run", NEUROVIS_SHARED="")
+    assert "Nothing to be done" in again.stdout + again.stderr
