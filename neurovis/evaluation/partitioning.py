@@ -22,7 +22,7 @@ from sklearn.model_selection import BaseCrossValidator
 
 from neurovis.core import NeuralData, align, check_option
 from neurovis.encoding.banded import BandedRidge, make_banded_ridge
-from neurovis.evaluation.encoding import EncodingResult, evaluate_encoding
+from neurovis.evaluation.encoding import EncodingResult, compute_fold_p_values, evaluate_encoding
 from neurovis.evaluation.preparation import centre_groups, prepare_split
 from neurovis.io import read_dataset, write_dataset
 from neurovis.metrics.partitioning import (
@@ -34,7 +34,7 @@ from neurovis.metrics.partitioning import (
     name_subsets,
 )
 from neurovis.metrics.resampling import draw_counts
-from neurovis.metrics.significance import compute_fdr, compute_permutation_test
+from neurovis.metrics.significance import compute_fdr
 
 MOST_VENN = 4
 """Spaces whose every subset is fitted: more would need over 15 models, and no figure shows their regions."""
@@ -185,7 +185,7 @@ def partition_variance(
     fold = truth["fold"].values
     contributions = np.stack([centre_groups(part, fold) for part in contributions])
     values = _assemble(full, names, members, truth.values, predictions, contributions)
-    options = {"n_permutations": n_permutations, "seed": seed}
+    options = {"n_folds": fold.max() + 1, "n_permutations": n_permutations, "seed": seed}
     p_unique = _test_unique(truth.values, predictions, members, **options)
     values["p_unique"] = (("space", "neuroid"), p_unique)
     values["q_unique"] = (("space", "neuroid"), np.stack([compute_fdr(p) for p in p_unique]))
@@ -365,7 +365,7 @@ def _test_unique(
                 (values * reduced).sum(axis=0), power, out=np.zeros_like(power), where=power > 0
             )
             pair.append(values - slope * reduced)
-        p_values.append(compute_permutation_test(*pair, **options).p_value)
+        p_values.append(compute_fold_p_values(*pair, **options))
     return np.stack(p_values)
 
 

@@ -10,7 +10,9 @@ from sklearn.model_selection import KFold
 from neurovis.core import make_neural_data
 from neurovis.encoding.ridge import Ridge
 from neurovis.evaluation.encoding import evaluate_encoding, read_encoding, summarise_encoding
+from neurovis.evaluation.preparation import centre_groups
 from neurovis.metrics.regression import pearson_r
+from neurovis.metrics.significance import compute_permutation_test
 
 N_TRAIN, N_TEST, N_FEATURES, N_SIGNAL, N_SILENT = 900, 60, 12, 40, 60
 TRAIN, TEST = [f"a{i:04d}" for i in range(N_TRAIN)], [f"z{i:04d}" for i in range(N_TEST)]
@@ -107,6 +109,33 @@ def test_held_out_responses_never_reach_the_fit(case, how):
         np.testing.assert_array_equal(Recorder.seen[0][part], Recorder.seen[per_run][part])
     trained = {item for item in ids if item not in held_out}
     assert len(Recorder.seen[0][0]) == len(trained)
+
+
+def test_noise_passes_over_folds_no_more_often_than_it_may(rng):
+    """A fixed penalty and many features, where permuting pooled predictions alone lets 14 % pass."""
+    n, k = 80, 2000
+    ids = [f"s{number:02d}" for number in range(n)]
+    features = xr.DataArray(
+        rng.normal(size=(n, 200)), dims=("stimulus", "feature"), coords={"stimulus_id": ("stimulus", ids)}
+    )
+    data = make_neural_data(
+        rng.normal(size=(n, k)),
+        rows="stimulus",
+        row_coords={"stimulus_id": ids},
+        neuroid_coords={"neuroid_id": np.arange(k).astype(str), "subject": ["01"] * k, "region": ["V1"] * k},
+        units="z",
+        source="noise",
+    )
+    options = {"n_permutations": 199}
+    result = evaluate_encoding(features, data, Ridge(alphas=[100.0]), splitter=5, **options)
+    rate = [(result.p_values.values <= level).mean() for level in (0.05, 0.01)]
+    assert 0.03 < rate[0] < 0.07
+    assert rate[1] < 0.02
+    fold = result.truth["fold"].values
+    pair = [centre_groups(part.values, fold) for part in (result.truth, result.prediction)]
+    assert (compute_permutation_test(*pair, **options).p_value <= 0.05).mean() > 0.1
+    fixed = evaluate_encoding(features, data, Ridge(alphas=[100.0]), test_ids=ids[:30], **options)
+    assert 0.03 < (fixed.p_values.values <= 0.05).mean() < 0.07
 
 
 def test_sessions_must_be_taken_out(case, result):
