@@ -25,6 +25,14 @@ datasets = Registry(
     },
 )
 
+# Stimuli alone, of data sets whose responses take long to read.
+stimulus_sets = Registry(
+    "stimulus set",
+    {
+        "nsd": "neurovis.datasets.nsd:load_nsd_stimuli",
+    },
+)
+
 features = Registry(
     "feature space",
     {

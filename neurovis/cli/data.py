@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from neurovis.core import StimulusSet
 
 NAME = "data"
 app = typer.Typer(help="Published data sets.", no_args_is_help=True)
@@ -39,13 +45,12 @@ def gather_stimuli(
     options: str = typer.Option("{}", help='Choices of the loader as JSON, e.g. \'{"roi": "streams"}\'.'),
 ) -> None:
     """Write the stimuli of a data set as one folder."""
-    from neurovis import catalog
     from neurovis.cli.names import parse_options
     from neurovis.core import make_provenance
     from neurovis.io import gather_stimulus_sets
 
-    load, choices = catalog.datasets.load(dataset), parse_options(options)
-    sets = [load(subject=subject, root=root, **choices)[0] for subject in subjects.split(",")]
+    load = _find_stimuli_loader(dataset, parse_options(options))
+    sets = [load(subject=subject, root=root) for subject in subjects.split(",")]
     record = make_provenance("data stimuli", {"dataset": dataset, "subjects": subjects, "options": options})
     stimuli = gather_stimulus_sets(sets, out, name=dataset, provenance=record)
     typer.echo(f"{len(stimuli)} stimuli in {out}")
@@ -70,3 +75,23 @@ def load_responses(
     record = make_provenance("data load", {"dataset": dataset, "subject": subject, "options": options})
     write_neural_data(responses, out, provenance=record)
     typer.echo(f"{responses.shape[0]} rows x {responses.shape[1]} neuroids in {out}")
+
+
+def _find_stimuli_loader(dataset: str, choices: dict[str, Any]) -> Callable[..., StimulusSet]:
+    """What reads the stimuli by these choices of the loader, without responses where that is possible."""
+    import inspect
+
+    from neurovis import catalog
+
+    load = catalog.datasets.load(dataset)
+    if dataset not in catalog.stimulus_sets:
+        return lambda **where: load(**where, **choices)[0]
+    known = inspect.signature(load).parameters
+    unknown = sorted(set(choices) - set(known))
+    if unknown:
+        raise ValueError(
+            f"data set {dataset!r} has no option {unknown[0]!r}; its options are {', '.join(known)}."
+        )
+    load_stimuli = catalog.stimulus_sets.load(dataset)
+    own = {key: choices[key] for key in inspect.signature(load_stimuli).parameters if key in choices}
+    return lambda **where: load_stimuli(**where, **own)

@@ -11,6 +11,7 @@ Sessions are read one after the other and only the masked voxels of one are ever
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,18 +125,10 @@ def load_nsd(
             "zscore='train' must have a test set to leave out, got test_set=None; pass zscore='none' with "
             "rows='presentation' and let the evaluation z-score inside its folds, or zscore='all'."
         )
-    held_out = test_set if test_set is None or isinstance(test_set, str) else [str(item) for item in test_set]
-    folder = layout.find_nsd(root)
-    chosen = layout.check_sessions(subject, sessions, find_last_session(held_out, subject))
-    where = Space(folder, subject, space)
-    files = find_betas(where, version, chosen, file_format)
-    design = layout.read_design(folder, subject)
-    trials = layout.make_trials(design, chosen)
-    layout.check_responses(folder, subject, trials)
-    test = make_test_set(held_out, design, subject, trials)
-    trials["is_test"] = trials["nsd_id"].isin(test.nsd_id)
-    table = _describe_stimuli(folder, design, trials)
-
+    shown = _read_shown(subject, root, sessions, test_set)
+    trials, table = shown.trials, shown.stimuli.table
+    where = Space(shown.stimuli.root, subject, space)
+    files = find_betas(where, version, shown.sessions, file_format)
     selection = select_neuroids(where, roi)
     n_selected = int(selection.mask.sum())
     scale: dict[str, NDArray[np.float64]] = {}
@@ -155,13 +148,6 @@ def load_nsd(
         _refuse_invalid(invalid, valid, "betas")
         values, neuroids = values[:, valid], {name: coord[valid] for name, coord in neuroids.items()}
 
-    record = {
-        "release": test.release,
-        "rule": test.rule,
-        "test_repeats": _count_repeats(table),
-        "sessions": layout.list_sessions(chosen),
-    }
-    table.attrs.update(record)
     responses = make_neural_data(
         values,
         rows=rows,
@@ -176,9 +162,70 @@ def load_nsd(
         zscore=zscore,
         n_constant=int((neuroids["n_constant_sessions"] > 0).sum()),
         n_dropped=n_selected - values.shape[1],
-        **record,
+        **{str(key): value for key, value in table.attrs.items()},
     )
-    return StimulusSet(layout.NAME, table, folder, SIZE_DVA), responses
+    return shown.stimuli, responses
+
+
+def load_nsd_stimuli(
+    *,
+    subject: str | None = None,
+    root: str | Path | None = None,
+    sessions: Sequence[int] | None = None,
+    test_set: str | Sequence[str] | None = "shared1000",
+) -> StimulusSet:
+    """Read which images one subject saw, without the betas.
+
+    Parameters
+    ----------
+    subject, root, sessions, test_set
+        As in :func:`load_nsd`.
+
+    Returns
+    -------
+    StimulusSet
+        The first result of :func:`load_nsd`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_nsd`.
+    """
+    subject = check_option("subject", subject or "1", layout.N_SESSIONS)
+    return _read_shown(subject, root, sessions, test_set).stimuli
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The trials of some sessions, which of them are held out, and their images."""
+
+    sessions: tuple[int, ...]
+    trials: pd.DataFrame
+    stimuli: StimulusSet
+
+
+def _read_shown(
+    subject: str,
+    root: str | Path | None,
+    sessions: Sequence[int] | None,
+    test_set: str | Sequence[str] | None,
+) -> _Shown:
+    held_out = test_set if test_set is None or isinstance(test_set, str) else [str(item) for item in test_set]
+    folder = layout.find_nsd(root)
+    chosen = layout.check_sessions(subject, sessions, find_last_session(held_out, subject))
+    design = layout.read_design(folder, subject)
+    trials = layout.make_trials(design, chosen)
+    layout.check_responses(folder, subject, trials)
+    test = make_test_set(held_out, design, subject, trials)
+    trials["is_test"] = trials["nsd_id"].isin(test.nsd_id)
+    table = _describe_stimuli(folder, design, trials)
+    table.attrs = {
+        "release": test.release,
+        "rule": test.rule,
+        "test_repeats": _count_repeats(table),
+        "sessions": layout.list_sessions(chosen),
+    }
+    return _Shown(chosen, trials, StimulusSet(layout.NAME, table, folder, SIZE_DVA))
 
 
 def _describe_stimuli(folder: Path, design: layout.Design, trials: pd.DataFrame) -> pd.DataFrame:

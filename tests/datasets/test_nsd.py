@@ -3,6 +3,7 @@ import tracemalloc
 import h5py
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from miniature_nsd import (
     AFFINE,
@@ -19,7 +20,7 @@ from miniature_nsd import (
 )
 
 from neurovis.core import average_repeats
-from neurovis.datasets.nsd import load_nsd
+from neurovis.datasets.nsd import load_nsd, load_nsd_stimuli
 from neurovis.datasets.nsd_betas import find_betas, read_session
 from neurovis.datasets.nsd_rois import Space
 from neurovis.encoding.ridge import Ridge
@@ -244,6 +245,16 @@ def test_images_are_described_and_lie_in_the_brick(nsd, means, tmp_path):
         np.testing.assert_array_equal(stimuli.load(item), make_image(int(item[4:])))
     gathered = gather_stimulus_sets([stimuli.subset(written)], tmp_path, name="few")
     np.testing.assert_array_equal(gathered.load(written[0]), stimuli.load(written[0]))
+
+
+def test_stimuli_need_no_betas(nsd, means, tmp_path):
+    stimuli, data = means
+    for name in ("nsddata", "nsddata_stimuli"):
+        (tmp_path / name).symlink_to(nsd.root / name)
+    alone = load_nsd_stimuli(subject="1", root=tmp_path, sessions=[1, 2, 3])
+    pd.testing.assert_frame_equal(alone.table, stimuli.table)
+    assert alone.table.attrs == stimuli.table.attrs
+    assert {key: data.attrs[key] for key in alone.table.attrs} == alone.table.attrs
 
 
 def test_results_survive_a_file(means, tmp_path):
