@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from neurovis.core import check_option
+from neurovis.plotting.motion import plot_flow_reports
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars
 from neurovis.plotting.recovery import plot_intervals
 from neurovis.plotting.scores import (
@@ -116,7 +117,8 @@ def plot_study_arrays(figures_data: Mapping[str, NDArray]) -> list[Figure]:
         ``mean_response`` and ``se_mean_response`` (categories, conditions) with ``categories`` and
         ``conditions``; ``similarity`` and ``ci`` by ``models``; ``rdm*``; ``images`` with
         ``reconstructions``; area names and numbers by ``vertices`` of fsaverage5; ``distilled_r`` with
-        ``ridge_r``; ``ridge_r_<session>`` with ``reliability``.
+        ``ridge_r``; ``ridge_r_<session>`` with ``reliability``; ``human`` and ``truth`` (n, 2), flow at
+        probes; ``frame_r`` (n_frames,) with ``frame_ci`` (2, n_frames).
 
     Returns
     -------
@@ -125,7 +127,7 @@ def plot_study_arrays(figures_data: Mapping[str, NDArray]) -> list[Figure]:
     """
     parts = (
         *(_draw_confusions, _draw_nulls, _draw_feature_scores, _draw_means, _draw_models, _draw_rdms),
-        *(_draw_reconstructions, _draw_areas, _draw_encoders),
+        *(_draw_reconstructions, _draw_areas, _draw_encoders, _draw_flow_reports, _draw_frames),
     )
     return [figure for part in parts for figure in part(figures_data)]
 
@@ -322,6 +324,33 @@ def _draw_encoders(data: Mapping[str, NDArray]) -> Iterator[Figure]:
 
 
 @styled
+def _draw_flow_reports(data: Mapping[str, NDArray]) -> Iterator[Figure]:
+    if "human" in data and "truth" in data:
+        caption = "Mean report of motion at each probe against the true flow; the line is equality."
+        yield "reports", "Flow as people see it", caption, plot_flow_reports(data["human"], data["truth"])
+
+
+@styled
+def _plot_frames(r: NDArray, ends: NDArray) -> Axes:
+    ax = make_axes(None, width=5.0, height=3.2)
+    frames = np.arange(1, len(r) + 1)
+    ax.vlines(frames, *ends, color=ACCENT, lw=1.6)
+    ax.plot(frames, r, "o-", color=ACCENT, ms=4, lw=0.8)
+    ax.set_xticks(frames)
+    ax.set_xlabel("frame whose true flow is compared")
+    ax.set_ylabel("Pearson r with the mean report")
+    ax.grid(axis="y")
+    return ax
+
+
+def _draw_frames(data: Mapping[str, NDArray]) -> Iterator[Figure]:
+    if "frame_r" in data:
+        caption = (
+            "Agreement of reports with the true flow of each frame around the probed one; 95 % intervals."
+        )
+        yield "frames", "When motion is read", caption, _plot_frames(data["frame_r"], data["frame_ci"])
+
+
 def _plot_pairs(x: NDArray, y: NDArray, x_label: str, y_label: str) -> Axes:
     ax = make_axes(None, width=4.2, height=4.0)
     low, high = min(x.min(), y.min()) - 0.05, max(x.max(), y.max()) + 0.05

@@ -13,7 +13,7 @@ def test_every_movie_is_on_the_scale_of_its_truth(rng):
     ]
     figure = plot_flow_fields(rows).figure
     panels = figure.axes[:6]
-    assert [ax.get_title() for ax in panels[:3]] == ["frame", "truth", "still"]
+    assert [ax.get_title(loc="left") for ax in panels[:3]] == ["frame", "truth", "still"]
     assert [panels[row].get_ylabel() for row in (0, 3)] == ["slow", "fast"]
     corner = [np.asarray(ax.images[0].get_array())[0, 0] for ax in panels]
     np.testing.assert_array_equal(corner[0], rows[0][1][0, 0])
