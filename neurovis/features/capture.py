@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from types import CodeType, FunctionType, NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ OUTPUT = "output"
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 _N_TRUNK = 3
+
+_PLAIN = (bool, int, float, str, NoneType)
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,43 @@ def compute_weights_hash(module: nn.Module) -> str:
         digest.update(f"{name} {tuple(array.shape)} {array.dtype}\0".encode())
         digest.update(array.flatten().view(import_optional("torch", extra="torch").uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def compute_code_hash(module: nn.Module) -> str:
+    """SHA-256 over what a module computes beyond its weights: the code and the plain attributes of its parts.
+
+    Parts whose classes come with torch are left out: they are told by its version. Of other classes every
+    method counts, compiled, so that comments and places of files do not.
+    """
+    digest = hashlib.sha256()
+    kinds = {kind for part in module.modules() for kind in type(part).__mro__}
+    own = [kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", "builtins")]
+    for kind in sorted(own, key=lambda kind: kind.__qualname__):
+        for name, method in sorted(vars(kind).items()):
+            if isinstance(method, FunctionType):
+                digest.update(f"{kind.__qualname__}.{name} {_describe_code(method.__code__)}\0".encode())
+                digest.update(_describe_constant(method.__defaults__).encode())
+    for name, part in module.named_modules():
+        for key, value in sorted(vars(part).items()):
+            if key != "training" and not key.startswith("_") and isinstance(value, (*_PLAIN, tuple)):
+                digest.update(f"{name}.{key}={_describe_constant(value)}\0".encode())
+    return digest.hexdigest()
+
+
+def _describe_code(code: CodeType) -> str:
+    constants = [_describe_constant(value) for value in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _describe_constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return _describe_code(value)
+    if isinstance(value, tuple):
+        return str([_describe_constant(item) for item in value])
+    if isinstance(value, frozenset):  # in another order in every process
+        return str(sorted(_describe_constant(item) for item in value))
+    # The address of an object says nothing about it.
+    return repr(value) if isinstance(value, (*_PLAIN, bytes, complex)) else type(value).__qualname__
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from neurovis.features.capture import (
     Execution,
     check_layers,
     collect_layers,
+    compute_code_hash,
     compute_weights_hash,
 )
 from neurovis.features.preprocessing import compute_seen_dva
@@ -45,7 +46,8 @@ class ModuleFeatures:
     pool, tokens, n_prefix_tokens, maps, token_grid
         What to keep of maps and sequences: see :class:`neurovis.features.reduction.Reduction`.
     version : str
-        Anything else that decides the numbers, e.g. library versions.
+        Anything else that decides the numbers, e.g. library versions; the code of the module's own classes
+        and their plain attributes need not be named.
     execution : Execution
         Precision, memory layout and compilation.
 
@@ -187,6 +189,7 @@ def describe_network(module: nn.Module, preprocess: object, execution: Execution
             "give it a __repr__."
         )
     return {
-        "architecture": repr(module), "weights": compute_weights_hash(module), "preprocess": text,
+        "architecture": repr(module), "code": compute_code_hash(module),
+        "weights": compute_weights_hash(module), "preprocess": text,
         "execution": asdict(execution), "torch": torch.__version__, "pillow": pillow,
     }  # fmt: skip

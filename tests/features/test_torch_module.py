@@ -152,6 +152,28 @@ def test_description_changes_with_weights_and_preprocessing():
         nameless.describe()
 
 
+def test_description_changes_with_what_a_forward_pass_computes():
+    def describe(forward, **attributes):
+        module = build_seeded(type("Own", (Small,), {"forward": forward}), 0)
+        vars(module).update(attributes)
+        found = ModuleFeatures("own", module, ("conv",), ImagePreprocessing()).describe()
+        assert found["weights"] == plain["weights"]
+        return found["code"]
+
+    plain = _make().describe()
+    first = describe(lambda self, x: self.conv(x))
+    assert first == describe(lambda self, x: self.conv(x))
+    others = [
+        describe(lambda self, x: self.conv(x) * 2),
+        describe(lambda self, x: self.conv(x) * 3),
+        describe(lambda self, x: self.norm(self.conv(x))),
+        describe(lambda self, x, n=1: self.conv(x)),
+        describe(lambda self, x: self.conv(x), gain=1.0),
+        describe(lambda self, x: self.conv(x), gain=2.0),
+    ]
+    assert len({plain["code"], first, *others}) == 8
+
+
 def test_preprocessing_by_hand():
     image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
     made = ImagePreprocessing(crop=3, mean=(1.0, 2.0, 3.0), std=(2.0, 2.0, 2.0), scale=1.0, bgr=True)(image)
