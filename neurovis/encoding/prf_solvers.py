@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,7 @@ EXPONENT_BOUNDS = (0.05, 2.0)
 _BLOCK_BYTES = 64e6
 _START_EXPONENTS = (0.25, 0.5, 1.0)
 _TINY_DRIVE = 1e-9  # share of the field; keeps powers below one finite where nothing is shown
+_LEAST_RESPONSE = 1e-3  # of that to a full field: what responds less has a gain that noise decides
 _DAMPING = (1e-2, 0.3, 5.0, 1e8)  # start, factor after success, factor after failure, end
 _TOLERANCE = 1e-7  # relative fall of the squared error that counts as progress
 
@@ -83,6 +85,12 @@ class Screen:
     y_dva: NDArray[np.float64]
     area_dva: float
     convolution: Convolution = ()
+
+    @cached_property
+    def peaks(self) -> tuple[float, float]:
+        """Largest size of what was shown, and of a response to it that lasts one row."""
+        kernels = [float(abs(operator).max()) for _, operator in self.convolution]
+        return float(abs(self.shown).max()), max(kernels, default=1.0)
 
 
 def make_hrf(model: str, t_r: float) -> NDArray[np.float64]:
@@ -161,7 +169,8 @@ def solve_prf(
     -------
     PRFSolution
         A neuroid that is constant, or that no candidate explains with a positive gain, stays at its best
-        candidate and has gain 0.
+        candidate and has gain 0. Fields whose response varies by less than a thousandth of that to a
+        full field count as unseen.
     """
     to = _Converter(device, screen.shown.dtype)
     here = _convert(screen, to)
@@ -176,7 +185,7 @@ def solve_prf(
         centred = to(Y[:, block] - means[block])
         theta = _refine(here, to, centred, to(starts[:, block]), low, high, n_refinements)
         response, _ = _respond(here, to.xp, theta, derivatives=False)
-        gain, _ = _project(to.xp, response - response.mean(0), centred)
+        gain, _ = _project(here, to.xp, theta, response - response.mean(0), centred)
         parts.append(np.stack([*_unpack(to.back(theta)), to.back(gain), to.back(-gain * response.mean(0))]))
     x, y, sigma, exponent, gain, baseline = np.concatenate(parts, axis=1)
     return PRFSolution(x, y, sigma, exponent, gain, baseline + means)
@@ -214,10 +223,11 @@ def _search(screen: Screen, to: _Converter, centred: NDArray, fields: NDArray, c
     n, n_places = screen.shown.shape
     regressors = []
     for block in _make_blocks(len(candidates), (5 * n_places + 4 * n) * centred.itemsize):
-        response, _ = _respond(screen, to.xp, to(theta[:, block]), derivatives=False)
+        own = to(theta[:, block])
+        response, _ = _respond(screen, to.xp, own, derivatives=False)
         response = response - response.mean(0)
-        length = (response**2).sum(0) ** 0.5
-        regressors.append(response / to.xp.where(length > 0, length, 1.0))
+        squared, seen = _measure(screen, to.xp, own, response)
+        regressors.append(to.xp.where(seen, response / squared**0.5, 0.0))
     unit = to.xp.concatenate(regressors, 1)
     best = np.empty(centred.shape[1], dtype=np.intp)
     for block in _make_blocks(centred.shape[1], 2 * len(candidates) * centred.itemsize):
@@ -255,7 +265,7 @@ def _linearise(screen: Screen, xp: ModuleType, theta: Any, centred: Any) -> tupl
     """Gradient (k, b), Gauss-Newton matrix (k, k, b) and squared error (b,), gain and baseline solved out."""
     response, slopes = _respond(screen, xp, theta, derivatives=True)
     response = response - response.mean(0)
-    gain, squared = _project(xp, response, centred)
+    gain, squared = _project(screen, xp, theta, response, centred)
     residual = centred - gain * response
     slopes = [gain * (slope - slope.mean(0)) for slope in slopes]
     slopes = [slope - response * ((response * slope).sum(0) / squared) for slope in slopes]
@@ -264,12 +274,20 @@ def _linearise(screen: Screen, xp: ModuleType, theta: Any, centred: Any) -> tupl
     return gradient, curvature, (residual**2).sum(0)
 
 
-def _project(xp: ModuleType, response: Any, centred: Any) -> tuple[Any, Any]:
-    """Gain of least squares, not negative, and the squared length of the response (1 where it is 0)."""
-    squared = (response**2).sum(0)
-    squared = xp.where(squared > 0, squared, 1.0)
+def _project(screen: Screen, xp: ModuleType, theta: Any, response: Any, centred: Any) -> tuple[Any, Any]:
+    """Gain of least squares, 0 where negative or unseen, and the squared length of the response."""
+    squared, seen = _measure(screen, xp, theta, response)
     gain = (response * centred).sum(0) / squared
-    return xp.where(gain > 0, gain, 0.0), squared
+    return xp.where(seen & (gain > 0), gain, 0.0), squared
+
+
+def _measure(screen: Screen, xp: ModuleType, theta: Any, response: Any) -> tuple[Any, Any]:
+    """Squared length of centred responses (1 where nothing is seen), and which fields see something."""
+    shown, lasting = screen.peaks
+    exponent = xp.exp(theta[3]) if len(theta) > 3 else 1.0
+    squared = (response**2).sum(0)
+    seen = squared > (_LEAST_RESPONSE * lasting * shown**exponent) ** 2
+    return xp.where(seen, squared, 1.0), seen
 
 
 def _solve_step(xp: ModuleType, gradient: Any, curvature: Any, damping: Any) -> Any:

@@ -219,6 +219,18 @@ def test_what_nothing_explains_has_no_gain(apertures):
     np.testing.assert_allclose(fitted.predict(apertures)[:, 2], y[:, 2].mean())
 
 
+@pytest.mark.parametrize("hrf", [None, HRF])
+@pytest.mark.parametrize("compressive", [False, True])
+def test_noise_finds_no_field_where_nothing_was_shown(compressive, hrf, apertures, rng):
+    """There a field of any gain fits the training rows, and says anything of others."""
+    half = apertures * (COLUMNS < SIDE // 3)
+    y = rng.normal(size=(len(half), 60))
+    for unit in (1.0, 1e-4):
+        fitted = PRF(**PLACED, compressive=compressive, hrf=hrf).fit(unit * half, y)
+        assert (fitted.gain_ > 0).mean() > 0.5
+        assert np.abs(fitted.predict(unit * apertures)).max() < 1e4
+
+
 def test_round_trip(apertures, tmp_path):
     y, _ = plant(apertures, 7, n_neuroids=2, noise=0.1, compressive=True, hrf=HRF)
     for responses, ids in ((y, ["a", "b"]), (y[:, 0], ["a"])):
