@@ -74,8 +74,6 @@ def test_rows_to_be_predicted_choose_nothing():
     fitted = BestLayer(LAYERS, alphas=ALPHAS).fit(X[:80], y[:80])
     before = fitted.predict(X[80:])
     np.testing.assert_array_equal(fitted.predict(np.vstack([X[80:], 1e3 * X[80:]]))[:40], before)
-    again = BestLayer(LAYERS, alphas=ALPHAS).fit(X[:80].copy(), y[:80].copy())
-    np.testing.assert_array_equal(again.layer_, fitted.layer_)
 
 
 @pytest.mark.parametrize("seed", range(3))
