@@ -16,6 +16,7 @@ include: "pipelines/published.smk"
 include: "pipelines/features.smk"
 include: "pipelines/encoding.smk"
 include: "pipelines/evaluation.smk"
+include: "pipelines/motion.smk"
 include: "pipelines/report.smk"
 
 

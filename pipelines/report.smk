@@ -30,6 +30,11 @@ rule report_simulated:
             ],
             subject=SIMULATED["subjects"],
         ),
+        motion=[
+            f"{MOTION}/physiology/stages.tsv",
+            f"{MOTION}/flow/flow.tsv",
+            f"{MOTION}/movies/movies.tsv",
+        ],
         models=[
             figure
             for subject in SIMULATED["subjects"]

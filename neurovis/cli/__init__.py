@@ -12,7 +12,19 @@ import sys
 import typer
 
 from neurovis import __version__
-from neurovis.cli import data, encoding, evaluation, features, fmri, plot, report, simulate, stimuli, study
+from neurovis.cli import (
+    data,
+    encoding,
+    evaluation,
+    features,
+    fmri,
+    motion,
+    plot,
+    report,
+    simulate,
+    stimuli,
+    study,
+)
 
 app = typer.Typer(
     name="neurovis",
@@ -21,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (stimuli, simulate, data, fmri, features, encoding, evaluation, study, plot, report):
+for module in (stimuli, simulate, data, fmri, features, encoding, evaluation, motion, study, plot, report):
     app.add_typer(module.app, name=module.NAME)
 
 _USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)

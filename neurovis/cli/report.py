@@ -22,6 +22,7 @@ _TEXTS = {
             "Stimuli",
             "Encoding",
             "Selectivity",
+            "Motion",
             "Representational similarity",
             "Brain-Score metrics",
             "Recovered from BIDS files",

@@ -1,0 +1,250 @@
+"""Models of motion: training, physiology, flow beside its truth, and movies in the cortex."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+NAME = "motion"
+SECTION = "Motion"
+app = typer.Typer(help="Models of motion.", no_args_is_help=True)
+
+
+@app.command("train-v1mt")
+def train_v1mt(
+    out: Path = typer.Option(Path("models/v1mt-small"), help="Folder of weights and card."),
+    size: str = typer.Option("small", help="small (64 px, for a processor) or paper (256 px)."),
+    n_epochs: int = typer.Option(36, help="Passes, each over new movies."),
+    n_movies: int = typer.Option(50, help="Generated movies of a pass, eight samples each."),
+    seed: int = typer.Option(0, help="Seed of initial weights."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    amp: bool = typer.Option(False, "--amp", help="Integrate in bfloat16."),
+    checkpoint: Path = typer.Option(None, help="File that a killed run resumes from."),
+) -> None:
+    """Train motion energy and recurrent attention on generated motion; write weights and card.
+
+    OpenCV's classical flow is measured on the same movies.
+    """
+    from neurovis.motion.classical import DISFlow, FarnebackFlow, LucasKanadeFlow
+    from neurovis.motion.flow_quality import format_quality
+    from neurovis.motion.flow_training import train_v1mt as train
+
+    quality = train(
+        out, size=size, n_epochs=n_epochs, n_movies=n_movies, seed=seed, device=device, amp=amp,
+        checkpoint=checkpoint, peers=(FarnebackFlow(), DISFlow(), LucasKanadeFlow()),
+    )  # fmt: skip
+    typer.echo(format_quality(quality["end_point_error_px"]))
+    typer.echo(f"weights and card in {out}")
+
+
+@app.command("physiology")
+def examine(
+    out: Path = typer.Option(..., help="Folder of tables and figures."),
+    section: str = typer.Option(SECTION, help="Section of the report."),
+    seed: int = typer.Option(0, help="Seed of the intervals."),
+) -> None:
+    """Put the shipped V1-MT model and constructed units through the physiologist's experiments."""
+    import numpy as np
+    import pandas as pd
+
+    from neurovis.core import make_provenance
+    from neurovis.motion.energy_units import EnergyUnits
+    from neurovis.motion.neurophysiology import Screen, examine_units, summarise_stages
+    from neurovis.motion.neurophysiology_illusions import measure_illusions
+    from neurovis.motion.v1mt import load_v1mt
+    from neurovis.plotting import (
+        plot_direction_tuning,
+        plot_frequency_map,
+        plot_pattern_plane,
+        write_figure,
+        write_report_table,
+    )
+
+    record = make_provenance("motion physiology", {"seed": seed})
+    models = [EnergyUnits(np.arange(12) * 30.0), load_v1mt()]
+    screens = [Screen(border=14), Screen(border=1)]
+    measured = [examine_units(units, screen=screen) for units, screen in zip(models, screens, strict=True)]
+    table = pd.concat([result.table for result in measured], ignore_index=True)
+    write_report_table(
+        summarise_stages(table, seed=seed),
+        out / "stages.tsv",
+        title="Units of models of motion, stage by stage",
+        caption="Shares of pattern, component, speed-tuned and separable units (Smith et al. 2005; Priebe et "
+        "al. 2003); medians over units that respond, with 95 % bootstrap intervals over units.",
+        section=section,
+        order=11,
+        provenance=record,
+    )
+    gratings = {f"{models[0].name}, v1": measured[0].gratings["v1"]}
+    gratings |= {f"{models[1].name}, {stage}": values for stage, values in measured[1].gratings.items()}
+    last = list(gratings)[-1]
+    chosen = {name: gratings[name] for name in dict.fromkeys([*list(gratings)[:2], last])}
+    curves = {}
+    for name, values in chosen.items():
+        # Every unit's curve at its best frequencies, turned so that its best direction is to the right.
+        best = values.max(("spatial_frequency_cpp", "temporal_frequency_cpf")).values
+        curves[name] = np.mean([np.roll(row, -row.argmax()) for row in best if row.max() > 0], axis=0)
+    directions = next(iter(gratings.values()))["direction_deg"].values
+    write_figure(
+        plot_direction_tuning(curves, directions),
+        out / "direction.png",
+        title="Direction tuning",
+        caption="Mean over units of the response to drifting gratings at their best frequencies, every "
+        "unit's best direction turned to the right.",
+        section=section,
+        order=1,
+        provenance=record,
+    )
+    write_figure(
+        plot_pattern_plane(
+            table["z_component"], table["z_pattern"], groups=table["model"] + ", " + table["stage"]
+        ),
+        out / "plaids.png",
+        title="Plaids: pattern and component units",
+        caption="Fisher z of partial correlations of each unit's plaid tuning with both predictions; beyond "
+        "the lines a unit follows the pattern or its components (Smith et al. 2005).",
+        section=section,
+        order=2,
+        provenance=record,
+    )
+    unit = gratings[last].max(("direction_deg", "spatial_frequency_cpp", "temporal_frequency_cpf")).argmax()
+    own = gratings[last][int(unit)].max("direction_deg")
+    write_figure(
+        plot_frequency_map(
+            own.values, own["spatial_frequency_cpp"].values, own["temporal_frequency_cpf"].values
+        ),
+        out / "frequencies.png",
+        title="Spatial and temporal frequency",
+        caption=f"Response of the most responsive unit of {last} to gratings in its best direction.",
+        section=section,
+        order=3,
+        provenance=record,
+    )
+    illusions = pd.concat(
+        [measure_illusions(units, screen=screen) for units, screen in zip(models, screens, strict=True)],
+        ignore_index=True,
+    )
+    write_report_table(
+        illusions,
+        out / "illusions.tsv",
+        title="Motion illusions",
+        caption="Direction that a population readout reports, from the physical one, and what people report; "
+        "consistency is 1 where the shift is the same in every direction.",
+        section=section,
+        order=12,
+        provenance=record,
+    )
+    typer.echo(f"tables and figures in {out}")
+
+
+@app.command("compare-flow")
+def compare_flow(
+    out: Path = typer.Option(..., help="Folder of table and figures."),
+    n_movies: int = typer.Option(8, help="Generated movies of each kind of motion."),
+    section: str = typer.Option(SECTION, help="Section of the report."),
+    seed: int = typer.Option(1000, help="Seed of the movies; not one that the model was trained with."),
+) -> None:
+    """Measure the shipped V1-MT model and classical flow on generated movies with exact flow."""
+    import pandas as pd
+
+    from neurovis.core import make_provenance
+    from neurovis.motion.classical import DISFlow, FarnebackFlow, LucasKanadeFlow
+    from neurovis.motion.flow_quality import measure_flow
+    from neurovis.motion.flow_training_data import make_flow_movie
+    from neurovis.motion.v1mt import load_v1mt
+    from neurovis.plotting import plot_flow_fields, write_figure, write_report_table
+
+    ours = load_v1mt()
+    models = (ours, FarnebackFlow(), DISFlow(), LucasKanadeFlow())
+    measured = measure_flow(models, n_movies=n_movies, seed=seed)
+    record = make_provenance("motion compare-flow", {"n_movies": n_movies, "seed": seed})
+    table = pd.DataFrame(measured).T.rename_axis("model").reset_index()
+    write_report_table(
+        table,
+        out / "flow.tsv",
+        title="Flow of generated movies",
+        caption=f"Mean end-point error [px per frame] over {n_movies} new movies of each kind, 64 px wide; "
+        "zero flow says how fast things are.",
+        section=section,
+        order=13,
+        provenance=record,
+    )
+    moment = (ours.n_frames - 1) // 2
+    rows = []
+    for kind in [name for name in table.columns if name not in ("model", "all")]:
+        movie = make_flow_movie(seed, n_movies, kind=kind, n_frames=ours.n_frames)
+        start = {model.name: moment - (model.n_frames - 1) // 2 for model in models}
+        flows = {"truth": movie.flow[moment]}
+        for model in models[:2]:
+            flows[model.name] = model(movie.frames[start[model.name] : start[model.name] + model.n_frames])
+        rows.append((kind, movie.frames[moment], flows))
+    write_figure(
+        plot_flow_fields(rows),
+        out / "flow.png",
+        title="What moves, as it is and as models see it",
+        caption="Middle frame of a new movie of each kind, its exact flow, and the flow of the shipped V1-MT "
+        "model and of Farneback's method; colours as in the key, one scale in a row.",
+        section=section,
+        order=4,
+        provenance=record,
+    )
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@app.command("encode-movies")
+def encode_movies(
+    seed: int = typer.Option(..., help="Seed of movies, subject and noise."),
+    out: Path = typer.Option(..., help="TSV table."),
+    n_movies: int = typer.Option(40, help="Movies of the world, a quarter of them held out."),
+) -> None:
+    """Split the responses of hMT and V1 to movies into motion and pattern, beside what was planted."""
+    import tempfile
+
+    from neurovis.core import make_provenance
+    from neurovis.evaluation.movie_recovery import run_movie_recovery
+    from neurovis.io import write_table
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = run_movie_recovery(folder, seed=seed, n_movies=n_movies)
+    write_table(table, out, provenance=make_provenance("motion encode-movies", {"seed": seed}))
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@app.command("summarise-movies")
+def summarise_movies(
+    recovery: list[Path] = typer.Option(..., help="Tables of `motion encode-movies`; repeatable."),
+    out: Path = typer.Option(..., help="Folder of table and figure."),
+    section: str = typer.Option(SECTION, help="Section of the report."),
+) -> None:
+    """Show over seeds how well motion and pattern are told apart."""
+    import pandas as pd
+
+    from neurovis.io import read_table
+    from neurovis.plotting import plot_recovery, write_figure, write_report_table
+
+    table = pd.concat([read_table(path) for path in recovery], ignore_index=True)
+    caption = (
+        "Share of motion in the variance that banded ridge explains of held-out movies (product measure), "
+        "and in the noise-free response, with a subject and movies of their own for each seed"
+    )
+    write_report_table(
+        table,
+        out / "movies.tsv",
+        title="Motion against pattern in hMT and V1",
+        caption=f"{caption}; explained is the share of the explainable variance.",
+        section=section,
+        order=14,
+    )
+    write_figure(
+        plot_recovery(
+            table["true_share"], table["share"], groups=table["region"].to_numpy(dtype=str),
+            label="share of motion",
+        ),
+        out / "movies.png",
+        title="How much of the response is motion",
+        caption=f"{caption}.",
+        section=section,
+        order=5,
+    )  # fmt: skip
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
