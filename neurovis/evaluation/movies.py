@@ -28,7 +28,7 @@ from neurovis.core import Encoder, NeuralData, Score, check_neural_data, check_o
 from neurovis.encoding.banded import BandedRidge, make_banded_ridge
 from neurovis.encoding.delays import delay_features
 from neurovis.evaluation.encoding import EncodingResult, evaluate_encoding
-from neurovis.evaluation.partitioning import PartitionResult, partition_variance
+from neurovis.evaluation.partitioning import PartitionResult, iterate_unique, partition_variance
 from neurovis.metrics.ceilings import compute_ncsnr
 from neurovis.metrics.significance import compute_fdr
 
@@ -202,12 +202,8 @@ def partition_movie_variance(
     segments = _find_segments(result.truth)
     options: dict[str, Any] = {"n_permutations": n_permutations, "seed": seed}
     p_value = compute_turn_test(truth, full, segments, **options)
-    p_unique = []
-    for space in range(members.shape[1]):
-        without = np.flatnonzero((members == (np.arange(members.shape[1]) != space)).all(axis=1))[0]
-        reduced = result.predictions[without]
-        left, gained = (_take_out(values, reduced) for values in (truth, full))
-        p_unique.append(compute_turn_test(left, gained, segments, **options))
+    pairs = iterate_unique(truth, result.predictions, members)
+    p_unique = [compute_turn_test(*pair, segments, **options) for pair in pairs]
     values = result.values.assign(
         p_value=("neuroid", p_value),
         q_value=("neuroid", compute_fdr(p_value)),
@@ -412,12 +408,6 @@ def _fold_over_segments(encoder: Any, responses: NeuralData, test_ids: Sequence[
 
 def _find_segments(truth: xr.DataArray) -> NDArray:
     return np.char.rpartition(truth["stimulus_id"].values.astype(str), "#")[:, 0]
-
-
-def _take_out(values: NDArray, reduced: NDArray) -> NDArray:
-    power = (reduced**2).sum(axis=0)
-    slope = np.divide((values * reduced).sum(axis=0), power, out=np.zeros_like(power), where=power > 0)
-    return values - slope * reduced
 
 
 def _count(labels: NDArray) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ predictions alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,8 @@ def partition_variance(
     contributions = np.stack([centre_groups(part, fold) for part in contributions])
     values = _assemble(full, names, members, truth.values, predictions, contributions)
     options = {"n_folds": fold.max() + 1, "n_permutations": n_permutations, "seed": seed}
-    p_unique = _test_unique(truth.values, predictions, members, **options)
+    pairs = iterate_unique(truth.values, predictions, members)
+    p_unique = np.stack([compute_fold_p_values(*pair, **options) for pair in pairs])
     values["p_unique"] = (("space", "neuroid"), p_unique)
     values["q_unique"] = (("space", "neuroid"), np.stack([compute_fdr(p) for p in p_unique]))
     values.attrs = {**full.score.values.attrs, "metric": "explained_variance"}
@@ -278,6 +279,37 @@ def summarise_partition(
     return pd.DataFrame(rows, columns=["region", "component", "value", "lower", "upper"])
 
 
+def iterate_unique(
+    truth: NDArray, predictions: NDArray, members: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """What is left of the truth and of the full prediction once the other spaces have explained their part.
+
+    Parameters
+    ----------
+    truth : array of shape (n, k)
+        Held-out responses, minus their mean.
+    predictions : array of shape (n_subsets, n, k)
+        Of the model of each subset, minus their mean; the full set last.
+    members : array of bool of shape (n_subsets, n_spaces)
+        Spaces of each subset; those without one space must be there.
+
+    Yields
+    ------
+    truth, prediction : array of shape (n, k)
+        Residuals on the prediction without a space, for each space. Their correlation is the partial one.
+    """
+    for space in range(members.shape[1]):
+        without = np.flatnonzero((members == (np.arange(members.shape[1]) != space)).all(axis=1))[0]
+        reduced = predictions[without]
+        power = (reduced**2).sum(axis=0)
+        pair = []
+        for values in (truth, predictions[-1]):
+            along = (values * reduced).sum(axis=0)
+            slope = np.divide(along, power, out=np.zeros_like(power), where=power > 0)
+            pair.append(values - slope * reduced)
+        yield pair[0], pair[1]
+
+
 def _choose_subsets(n_spaces: int) -> NDArray[np.bool_]:
     if n_spaces <= MOST_VENN:
         return make_subsets(n_spaces)
@@ -349,24 +381,6 @@ def _assemble(
         values["ceiling"] = ("neuroid", full.score.ceiling.values)
     joined = [" & ".join(np.array(names)[inside]) for inside in members]
     return values.assign_coords(subset=("subset", np.array(joined, dtype=str)))
-
-
-def _test_unique(
-    truth: NDArray, predictions: NDArray, members: NDArray[np.bool_], **options: Any
-) -> NDArray[np.float64]:
-    p_values = []
-    for space in range(members.shape[1]):
-        without = np.flatnonzero((members == (np.arange(members.shape[1]) != space)).all(axis=1))[0]
-        reduced = predictions[without]
-        power = (reduced**2).sum(axis=0)
-        pair = []
-        for values in (truth, predictions[-1]):
-            slope = np.divide(
-                (values * reduced).sum(axis=0), power, out=np.zeros_like(power), where=power > 0
-            )
-            pair.append(values - slope * reduced)
-        p_values.append(compute_fold_p_values(*pair, **options))
-    return np.stack(p_values)
 
 
 def _resample(
