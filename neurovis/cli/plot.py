@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
 NAME = "plot"
 app = typer.Typer(help="Figures with captions, found by the report.", no_args_is_help=True)
+
+_UNLABELLED = ("none", "other")  # what loaders call neuroids outside all regions
 
 
 @app.command("stimuli")
@@ -110,17 +117,20 @@ def plot_encoding(
         )
     if "vertex" not in score.values.coords:
         return
-    vertices, regions = score.values["vertex"].values, score.values["region"].values
+    mesh, vertices, drawn = _find_vertices(score.values)
+    regions = score.values["region"].values
+    regions = np.where(np.isin(regions, _UNLABELLED), "", regions)
     q_values = np.stack([result.q_values.values for result in results.values()]).min(axis=0)
     # The best of several feature spaces is tested: Bonferroni over the spaces.
     passing = q_values * len(names) <= fdr
-    if not passing.any():
-        typer.echo(f"no vertex passes a false-discovery rate of {fdr:g}; maps are left out")
+    if not (passing & drawn).any():
+        typer.echo(f"no vertex that is drawn passes a false-discovery rate of {fdr:g}; maps are left out")
         return
     axes = plot_surface_map(
         np.where(passing, values.max(axis=0), np.nan),
         vertices=vertices,
         regions=regions,
+        mesh=mesh,
         label="prediction accuracy (Pearson r)",
         vmin=0.0,
     )
@@ -139,6 +149,7 @@ def plot_encoding(
         np.where(passing, np.array(names)[best], ""),
         vertices=vertices,
         regions=regions,
+        mesh=mesh,
         colours=dict(zip(names, PALETTE, strict=False)),
     )
     write_figure(
@@ -185,3 +196,17 @@ def plot_preference(
         section=section,
     )
     typer.echo(f"figure in {out}")
+
+
+def _find_vertices(values: xr.DataArray) -> tuple[str, np.ndarray, np.ndarray]:
+    """Mesh, the vertices of values in its numbering, and which of them are drawn."""
+    import numpy as np
+
+    from neurovis.plotting.surface_mesh import count_vertices
+
+    vertices = values["vertex"].values
+    if values.attrs.get("space") != "fsaverage":
+        return "fsaverage5", vertices, np.ones(len(vertices), dtype=bool)
+    # Loaders count the vertices of fsaverage within hemispheres, the figures over both.
+    offset = np.where(values["hemisphere"].values == "right", count_vertices("fsaverage")[0], 0)
+    return "fsaverage", vertices + offset, vertices < count_vertices("fsaverage5")[0]

@@ -226,6 +226,8 @@ def evaluate_encoding(
         coords["alpha"] = ("neuroid", np.broadcast_to(mean, p_values.shape).copy())
     values = xr.DataArray(METRICS[metric](*pair), dims=("neuroid",), coords=coords)
     values.attrs = {"n_permutations": n_permutations, "n_folds": len(folds), "n_held_out": len(truth)}
+    if "space" in data.attrs:
+        values.attrs["space"] = str(data.attrs["space"])
     ceiling = _estimate_ceiling(data, truth, metric, zscore) if metric in _WITH_CEILING else None
     ceiled = None if ceiling is None else values.copy(data=ceiling)
     kept = fitted if splitter is None else None

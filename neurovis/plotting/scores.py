@@ -26,6 +26,8 @@ from neurovis.plotting.style import (
 )
 
 _MAX_POINTS = 250
+_MOST_WIDE = 18.0  # [inch]
+_MARKS = "os^D"
 
 
 @styled
@@ -225,14 +227,18 @@ def plot_feature_comparison(
     shape = (len(features), len(regions))
     values = check_array("values", values, shape=shape, finite=False, dtype=float)
     ends = check_interval(lower, upper, shape)
-    ax = make_axes(ax, width=max(4.5, 1.8 + 0.6 * len(regions)), height=3.5)
+    width = max(4.5, 1.8 + max(0.6, 0.13 * len(features)) * len(regions))
+    width = min(width, _MOST_WIDE)
+    ax = make_axes(ax, width=width, height=3.5)
     places = np.arange(len(regions))
     offsets = np.linspace(-0.3, 0.3, len(features)) if len(features) > 1 else np.zeros(1)
     for row, (name, offset) in enumerate(zip(features, offsets, strict=True)):
         colour = PALETTE[row % len(PALETTE)]
         if ends is not None:
             ax.vlines(places + offset, ends[0][row], ends[1][row], color=colour, lw=1.6, alpha=0.8)
-        ax.plot(places + offset, values[row], "o", ms=5, color=colour, label=name)
+        # A second round of colours has other marks.
+        mark = _MARKS[row // len(PALETTE) % len(_MARKS)]
+        ax.plot(places + offset, values[row], mark, ms=5, color=colour, label=name)
     if ceilings is not None:
         limit = check_array("ceilings", ceilings, shape=shape[1:], finite=False, dtype=float)
         ax.hlines(limit, places - 0.42, places + 0.42, color=INK, lw=1.6, label="ceiling")
@@ -240,12 +246,18 @@ def plot_feature_comparison(
         ax.axvline(place - 0.5, color=FAINT, lw=0.6, zorder=0)
     ax.axhline(0, color=MUTED, lw=0.8, zorder=0)
     ax.set_xticks(places, list(regions))
+    if max(map(len, regions), default=0) > 7:
+        for name in ax.get_xticklabels():
+            name.set(rotation=35, ha="right")
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.5, len(regions) - 0.5)
     ax.set_ylabel(label)
     ax.grid(axis="y")
     ax.set_title(title)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(6, len(features) + 1), borderpad=0)
+    # As many columns as the figure is wide, or the legend would squeeze the axes.
+    n_columns = int(width / (0.5 + 0.075 * max(map(len, features), default=0)))
+    n_columns = int(np.clip(n_columns, 1, min(6, len(features) + 1)))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=n_columns, borderpad=0)
     return ax
 
 

@@ -88,6 +88,17 @@ def test_score_against_ceiling_colours_groups_apart(rng):
         plot_score_against_ceiling([0.1, 0.2], [0.5, 0.5], groups=["a"])
 
 
+def test_many_models_of_long_names_stay_apart(rng):
+    names = [f"gabor+clip+dinov2 number {i} (banded-ridge)" for i in range(14)]
+    ax = plot_feature_comparison(rng.uniform(size=(14, 3)), names, ["V1v", "V1d", "midventral"])
+    ax.figure.canvas.draw()
+    assert ax.get_window_extent().width > 0.7 * ax.figure.bbox.width
+    styles = {
+        (line.get_color(), line.get_marker()) for line in ax.lines if not line.get_label().startswith("_")
+    }
+    assert len(styles) == 14
+
+
 def test_feature_comparison_draws_each_value_with_its_interval(rng):
     values = rng.random((2, 3))
     ax = plot_feature_comparison(
