@@ -6,6 +6,12 @@ def space_of(name):
     return config["spaces"].get(name, {"space": name})
 
 
+def code_of(name):
+    """Parts of the package that decide the numbers of a feature space, as the cache of features sees them."""
+    motion = space_of(name)["space"].startswith("motion-energy")
+    return ["features", "core", *(["motion", "io.video"] if motion else [])]
+
+
 rule extract_features:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",
@@ -23,7 +29,7 @@ rule extract_features:
         runtime=lambda wildcards: resources_of(wildcards, "runtime", 60),
         gpu=GPU,
     params:
-        code=compute_fingerprint("features"),
+        code=lambda wildcards: compute_fingerprint(*code_of(wildcards.space)),
         name=lambda wildcards: space_of(wildcards.space)["space"],
         options=lambda wildcards: json.dumps(
             space_of(wildcards.space).get("options", {}), sort_keys=True

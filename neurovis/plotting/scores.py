@@ -247,8 +247,8 @@ def plot_feature_comparison(
     ax.axhline(0, color=MUTED, lw=0.8, zorder=0)
     ax.set_xticks(places, list(regions))
     if max(map(len, regions), default=0) > 7:
-        for name in ax.get_xticklabels():
-            name.set(rotation=35, ha="right")
+        for tick in ax.get_xticklabels():
+            tick.set(rotation=35, ha="right")
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.5, len(regions) - 0.5)
     ax.set_ylabel(label)
