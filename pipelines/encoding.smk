@@ -74,7 +74,13 @@ rule compare_models:
         mem_mb=memory_of(1500),
         runtime=30,
     params:
-        code=compute_fingerprint("evaluation.comparison", "cli.encoding"),
+        code=compute_fingerprint(
+            "evaluation.comparison",
+            "evaluation.encoding",
+            "evaluation.preparation",
+            "metrics",
+            "cli.encoding",
+        ),
         files=lambda wildcards, input: " ".join(
             [f"--encoding {path}" for path in input.encoding]
             + [f"--prediction {path}" for path in input.predictions]
@@ -112,7 +118,11 @@ rule partition_variance:
         gpu=GPU,
     params:
         code=compute_fingerprint(
-            "encoding", "evaluation.partitioning", "evaluation.preparation", "metrics"
+            "encoding",
+            "evaluation.partitioning",
+            "evaluation.encoding",
+            "evaluation.preparation",
+            "metrics",
         ),
         features=lambda wildcards, input: parts_of(input.features),
         options=options_of(config["encoding"]["options"], "banded-ridge"),

@@ -1,6 +1,8 @@
 """The workflow: what is planned, what a change reruns, what a broken input stops."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -35,6 +37,31 @@ def planned(run):
             break
         counts[parts[0]] = int(parts[1])
     return counts
+
+
+def imported(module):
+    """What an analysis imports from the three packages that decide its numbers, at any depth."""
+    found, left = set(), [module]
+    while left:
+        path = ROOT / "neurovis" / (left.pop().replace(".", "/") + ".py")
+        nodes = ast.walk(ast.parse(path.read_text()))
+        names = {node.module.removeprefix("neurovis.") for node in nodes if isinstance(node, ast.ImportFrom)}
+        new = {name for name in names if name.split(".")[0] in ("encoding", "evaluation", "metrics")} - found
+        found |= new
+        left += new
+    return found
+
+
+def test_encoding_runs_again_when_any_of_its_code_changes():
+    text = (ROOT / "pipelines" / "encoding.smk").read_text()
+    fingerprints = [
+        set(re.findall(r'"([\w.]+)"', call)) for call in re.findall(r"fingerprint\((.*?)\)", text, re.S)
+    ]
+    assert len(fingerprints) == 3
+    for parts in fingerprints:
+        for analysis in [part for part in parts if part.startswith("evaluation.")]:
+            missing = {name for name in imported(analysis) if not {name, name.split(".")[0]} & parts}
+            assert not missing, f"{analysis} rests on {missing}"
 
 
 def test_main_job_is_planned_whole(tmp_path):
