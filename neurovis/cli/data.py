@@ -50,7 +50,10 @@ def gather_stimuli(
     from neurovis.io import gather_stimulus_sets
 
     load = _find_stimuli_loader(dataset, parse_options(options))
-    sets = [load(subject=subject, root=root) for subject in subjects.split(",")]
+    names = [name.strip() for name in subjects.split(",")]
+    if "" in names:
+        raise ValueError(f"subjects must be names between commas, got {subjects!r}; take out the empty one.")
+    sets = [load(subject=subject, root=root) for subject in names]
     record = make_provenance("data stimuli", {"dataset": dataset, "subjects": subjects, "options": options})
     stimuli = gather_stimulus_sets(sets, out, name=dataset, provenance=record)
     typer.echo(f"{len(stimuli)} stimuli in {out}")
@@ -70,8 +73,9 @@ def load_responses(
     from neurovis.core import make_provenance
     from neurovis.io import write_neural_data
 
-    choices = parse_options(options)
-    _, responses = catalog.datasets.load(dataset)(subject=subject, root=root, **choices)
+    load, choices = catalog.datasets.load(dataset), parse_options(options)
+    _check_choices(dataset, load, choices)
+    _, responses = load(subject=subject, root=root, **choices)
     record = make_provenance("data load", {"dataset": dataset, "subject": subject, "options": options})
     write_neural_data(responses, out, provenance=record)
     typer.echo(f"{responses.shape[0]} rows x {responses.shape[1]} neuroids in {out}")
@@ -84,14 +88,20 @@ def _find_stimuli_loader(dataset: str, choices: dict[str, Any]) -> Callable[...,
     from neurovis import catalog
 
     load = catalog.datasets.load(dataset)
+    _check_choices(dataset, load, choices)
     if dataset not in catalog.stimulus_sets:
         return lambda **where: load(**where, **choices)[0]
-    known = inspect.signature(load).parameters
-    unknown = sorted(set(choices) - set(known))
-    if unknown:
-        raise ValueError(
-            f"data set {dataset!r} has no option {unknown[0]!r}; its options are {', '.join(known)}."
-        )
     load_stimuli = catalog.stimulus_sets.load(dataset)
     own = {key: choices[key] for key in inspect.signature(load_stimuli).parameters if key in choices}
     return lambda **where: load_stimuli(**where, **own)
+
+
+def _check_choices(dataset: str, load: Callable[..., Any], choices: dict[str, Any]) -> None:
+    import inspect
+
+    known = [name for name in inspect.signature(load).parameters if name not in ("subject", "root")]
+    unknown = sorted(set(choices) - set(known))
+    if unknown:
+        raise ValueError(
+            f"data set {dataset!r} has no option {unknown[0]!r}, only {', '.join(known) or 'none'}."
+        )

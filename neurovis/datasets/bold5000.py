@@ -161,6 +161,8 @@ def load_bold5000(
 
 
 def _check_sessions(subject: str, sessions: Sequence[int] | None) -> list[int]:
+    if sessions is not None and np.ndim(sessions) != 1:
+        raise TypeError(f"sessions must be a sequence of numbers, got {sessions!r}; pass for example [1, 2].")
     known = range(1, N_SESSIONS[subject] + 1)
     chosen = list(known) if sessions is None else [int(number) for number in sessions]
     if not chosen or not set(chosen) <= set(known) or len(set(chosen)) != len(chosen):

@@ -11,7 +11,6 @@ Sessions are read one after the other and only the masked voxels of one are ever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +124,12 @@ def load_nsd(
             "zscore='train' must have a test set to leave out, got test_set=None; pass zscore='none' with "
             "rows='presentation' and let the evaluation z-score inside its folds, or zscore='all'."
         )
-    shown = _read_shown(subject, root, sessions, test_set)
-    trials, table = shown.trials, shown.stimuli.table
-    where = Space(shown.stimuli.root, subject, space)
-    files = find_betas(where, version, shown.sessions, file_format)
+    folder = layout.find_nsd(root)
+    where = Space(folder, subject, space)
+    chosen = layout.check_sessions(subject, sessions, find_last_session(test_set, subject))
+    files = find_betas(where, version, chosen, file_format)
+    stimuli, trials = _read_shown(folder, subject, chosen, test_set)
+    table = stimuli.table
     selection = select_neuroids(where, roi)
     n_selected = int(selection.mask.sum())
     scale: dict[str, NDArray[np.float64]] = {}
@@ -164,7 +165,7 @@ def load_nsd(
         n_dropped=n_selected - values.shape[1],
         **{str(key): value for key, value in table.attrs.items()},
     )
-    return shown.stimuli, responses
+    return stimuli, responses
 
 
 def load_nsd_stimuli(
@@ -192,29 +193,17 @@ def load_nsd_stimuli(
         As :func:`load_nsd`.
     """
     subject = check_option("subject", subject or "1", layout.N_SESSIONS)
-    return _read_shown(subject, root, sessions, test_set).stimuli
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """The trials of some sessions, which of them are held out, and their images."""
-
-    sessions: tuple[int, ...]
-    trials: pd.DataFrame
-    stimuli: StimulusSet
+    chosen = layout.check_sessions(subject, sessions, find_last_session(test_set, subject))
+    return _read_shown(layout.find_nsd(root), subject, chosen, test_set)[0]
 
 
 def _read_shown(
-    subject: str,
-    root: str | Path | None,
-    sessions: Sequence[int] | None,
-    test_set: str | Sequence[str] | None,
-) -> _Shown:
+    folder: Path, subject: str, sessions: Sequence[int], test_set: str | Sequence[str] | None
+) -> tuple[StimulusSet, pd.DataFrame]:
+    """The images of some sessions, and their trials with what is held out."""
     held_out = test_set if test_set is None or isinstance(test_set, str) else [str(item) for item in test_set]
-    folder = layout.find_nsd(root)
-    chosen = layout.check_sessions(subject, sessions, find_last_session(held_out, subject))
     design = layout.read_design(folder, subject)
-    trials = layout.make_trials(design, chosen)
+    trials = layout.make_trials(design, sessions)
     layout.check_responses(folder, subject, trials)
     test = make_test_set(held_out, design, subject, trials)
     trials["is_test"] = trials["nsd_id"].isin(test.nsd_id)
@@ -223,9 +212,9 @@ def _read_shown(
         "release": test.release,
         "rule": test.rule,
         "test_repeats": _count_repeats(table),
-        "sessions": layout.list_sessions(chosen),
+        "sessions": layout.list_sessions(sessions),
     }
-    return _Shown(chosen, trials, StimulusSet(layout.NAME, table, folder, SIZE_DVA))
+    return StimulusSet(layout.NAME, table, folder, SIZE_DVA), trials
 
 
 def _describe_stimuli(folder: Path, design: layout.Design, trials: pd.DataFrame) -> pd.DataFrame:

@@ -81,11 +81,11 @@ def find_betas(space: Space, version: str, sessions: Sequence[int], file_format:
     absent = _name_files(space, version, f"betas_session{missing[best][0]:02d}{_SUFFIXES[best]}")
     lacking = next(file for file in absent if not file.is_file())
     there = sorted(set(sessions) - set(missing[best]))
-    remedy = f"pass sessions={there}" if there else "check version and space"
+    remedy = f"pass sessions={there} to read fewer" if there else "check version and space"
     raise FileNotFoundError(
         f"betas of {name_subject(space.subject)} must be there for sessions {list_sessions(sessions)}, got "
         f"none for sessions {list_sessions(missing[best])} as {best}, the first file is {lacking}; get them, "
-        f"or {remedy} to read fewer."
+        f"or {remedy}."
     )
 
 

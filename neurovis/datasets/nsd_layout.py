@@ -83,11 +83,15 @@ def check_sessions(subject: str, sessions: Sequence[int] | None, last: int) -> t
 
     Raises
     ------
+    TypeError
+        If ``sessions`` is no sequence.
     ValueError
         If a session repeats or the subject has no such session up to ``last``.
     """
     if sessions is None:
         return tuple(range(1, last + 1))
+    if np.ndim(sessions) != 1:
+        raise TypeError(f"sessions must be a sequence of numbers, got {sessions!r}; pass for example [1, 2].")
     chosen = sorted(int(session) for session in sessions)
     wrong = [session for session in chosen if not 1 <= session <= last]
     if not chosen or wrong or len(set(chosen)) != len(chosen):

@@ -35,9 +35,20 @@ def test_stimuli_are_gathered_before_betas_are_there(root, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [('{"tset_set": "shared515"}', "has no option 'tset_set'"), ('{"test_set": "all"}', "test_set must be")],
+    [
+        ('{"tset_set": "shared515"}', "has no option 'tset_set'"),
+        ('{"test_set": "all"}', "test_set must be"),
+        ('{"sessions": 1}', "sessions must be a sequence"),
+    ],
 )
 def test_wrong_choices_are_refused(root, tmp_path, options, reason):
     result = run("stimuli", root, "--subjects", "1", "--options", options, "--out", tmp_path / "stimuli")
     assert reason in str(result.exception)
     assert not (tmp_path / "stimuli").exists()
+    result = run("load", root, "--subject", "1", "--options", options, "--out", tmp_path / "betas.nc")
+    assert reason in str(result.exception)
+
+
+def test_an_empty_subject_is_not_the_first_one(root, tmp_path):
+    result = run("stimuli", root, "--subjects", "1,", "--options", OPTIONS, "--out", tmp_path / "stimuli")
+    assert "subjects must be names" in str(result.exception)
