@@ -15,7 +15,7 @@ app = typer.Typer(help="Models of motion.", no_args_is_help=True)
 def train_v1mt(
     out: Path = typer.Option(Path("models/v1mt-small"), help="Folder of weights and card."),
     size: str = typer.Option("small", help="small (64 px, for a processor) or paper (256 px)."),
-    n_epochs: int = typer.Option(36, help="Passes, each over new movies."),
+    n_epochs: int = typer.Option(60, help="Passes, each over new movies."),
     n_movies: int = typer.Option(50, help="Generated movies of a pass, eight samples each."),
     seed: int = typer.Option(0, help="Seed of initial weights."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),

@@ -61,6 +61,12 @@ def measure_flow(
     return table
 
 
+def name_best(table: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Model with the lowest error of each kind, from the table of :func:`measure_flow`."""
+    kinds = next(iter(table.values()))
+    return {kind: min(table, key=lambda name: table[name][kind]) for kind in kinds}
+
+
 def format_quality(table: dict[str, dict[str, float]]) -> str:
     """Table of :func:`measure_flow` as Markdown."""
     kinds = list(next(iter(table.values())))

@@ -208,6 +208,14 @@ class V1MT(nn.Module):
         """Shortest side of a movie that leaves two pixels at the coarsest scale [px]."""
         return math.ceil(_SMALLEST_LEVEL_PX / self.v1.scale_step**self.size.n_scales)
 
+    def check_side(self, height: int, width: int) -> None:
+        """Raise if frames of this size [px] leave too little at the coarsest scale."""
+        if min(height, width) < self.smallest_side_px:
+            raise ValueError(
+                f"frames must have sides of at least {self.smallest_side_px} px for {self.size.n_scales} "
+                f"scales, got {height} x {width}; enlarge them or take a network with fewer scales."
+            )
+
     def _check(self, movie: Tensor) -> None:
         size = self.size
         if not movie.is_floating_point():
@@ -225,11 +233,7 @@ class V1MT(nn.Module):
                 f"movie must have sides that are multiples of {size.stride} px, got {height} x {width}; pad "
                 "it, or call a V1MTModel, which does."
             )
-        if min(height, width) < self.smallest_side_px:
-            raise ValueError(
-                f"movie must have sides of at least {self.smallest_side_px} px for {size.n_scales} scales, "
-                f"got {height} x {width}; enlarge it or take a network with fewer scales."
-            )
+        self.check_side(height, width)
         # One sum instead of a mask of the movie: NaN and infinity survive it.
         if not torch.isfinite(movie.sum()):
             raise ValueError("movie must be finite, got NaN or infinity; mend or drop those frames.")
@@ -341,6 +345,7 @@ class V1MTModel:
 
     def _prepare(self, movies: NDArray) -> Tensor:
         height, width = movies.shape[-2:]
+        self.network.check_side(height, width)
         stride = self.network.size.stride
         tensor = torch.from_numpy(np.ascontiguousarray(movies, dtype=np.float32)).to(self.device)
         return functional.pad(tensor, (0, -width % stride, 0, -height % stride), mode="replicate")

@@ -86,17 +86,17 @@ def test_spatial_and_temporal_frequency_are_separable():
 
 def test_blocks_equal_grouped_convolutions():
     torch.manual_seed(0)
-    bank, movie, floor = EnergyBank(5, 7, 6, 6), torch.randn(2, 11, 20, 24), torch.tensor(0.3)
+    bank, movie, floor = EnergyBank(5, 7, 6, 6), torch.randn(2, 11, 10, 12), torch.tensor(0.3)
     with torch.no_grad():
         kernels = bank.make_spatial_kernels().flip(-2, -1).flatten(0, 1)[:, None]
-        filtered = functional.conv2d(movie.reshape(22, 1, 20, 24), kernels, padding=7)
-        cosine, sine = filtered.view(2, 11, 2, 5, 480).permute(2, 0, 4, 3, 1).reshape(2, -1, 5, 11)
+        filtered = functional.conv2d(movie.reshape(22, 1, 10, 12), kernels, padding=7)
+        cosine, sine = filtered.view(2, 11, 2, 5, 120).permute(2, 0, 4, 3, 1).reshape(2, -1, 5, 11)
         t_cosine, t_sine = bank.make_temporal_kernels().flip(-1)[:, :, None]
         filter_time = lambda u, k: functional.conv1d(u, k, groups=5)  # noqa: E731
         odd = filter_time(cosine, t_sine) + filter_time(sine, t_cosine)
         even = filter_time(cosine, t_cosine) - filter_time(sine, t_sine)
         energy = odd**2 + even**2 + 0.09
-        pooled = (energy * bank.pooling).mean(-1).abs().view(2, 480, 5).transpose(1, 2).reshape(2, 5, 20, 24)
+        pooled = (energy * bank.pooling).mean(-1).abs().view(2, 120, 5).transpose(1, 2).reshape(2, 5, 10, 12)
         torch.testing.assert_close(bank(movie, floor), pooled, atol=1e-4 * float(pooled.std()), rtol=1e-5)
 
 
