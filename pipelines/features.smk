@@ -40,7 +40,8 @@ rule extract_features:
             for value in (values if isinstance(values, list) else [values])
         ),
         device=config["device"],
+        seed=config["seed"],
     shell:
         "neurovis features extract --stimuli $(dirname {input.stimuli}) --features {params.name}"
         " --options {params.options:q} {params.extract} --device {params.device}"
-        " --out {output.features} > {log} 2>&1"
+        " --seed {params.seed} --out {output.features} > {log} 2>&1"

@@ -1,5 +1,6 @@
 # One page for people; a failing run gets a partial page that names the branches that stopped.
 CONFIG_USED = "results/config.yaml"
+REPORT_OF_ONE = r"results/real/[a-z0-9_]+/report[.]html"
 
 
 rule record_config:
@@ -118,13 +119,13 @@ rule report_real:
 
 
 onerror:
-    kind = (
-        "real" if any("real" in str(target) for target in sys.argv) else "simulated"
-    )
-    page = {"real": "results/report_real.html", "simulated": "results/report.html"}[
-        kind
-    ]
+    # The page of the target that was asked for: one data set, all published ones, or the simulated one.
+    alone = [Path(item) for item in sys.argv if re.fullmatch(REPORT_OF_ONE, item)]
+    kind = "real" if alone or "real" in sys.argv else "simulated"
+    folder = alone[0].parent if alone else Path("results", kind)
+    page = {"real": "results/report_real.html", "simulated": "results/report.html"}
     shell(
-        f"mkdir -p results/{kind} && neurovis report build --results results/{kind} --kind {kind}"
-        f" --benchmarks logs/benchmarks --logs logs/{kind} --out {page} || true"
+        f"mkdir -p {folder} && neurovis report build --results {folder} --kind {kind}"
+        f" --benchmarks logs/benchmarks --logs logs/{folder.relative_to('results')}"
+        f" --out {alone[0] if alone else page[kind]} || true"
     )

@@ -40,7 +40,8 @@ def fit(
     from neurovis.evaluation.encoding import evaluate_encoding, fit_encoder, summarise_encoding
     from neurovis.io import read_neural_data, read_stimulus_set, write_prediction, write_table
 
-    shown, data, space = read_stimulus_set(stimuli), read_neural_data(responses), _read_joint(features)
+    shown, data = read_stimulus_set(stimuli), read_neural_data(responses)
+    space = _read_joint(features, data)
     test_ids = _find_test_ids(shown, data)
     build = catalog.encoders.load(encoder)
     unfitted = build(space, data, seed=seed, device=device, **parse_options(options))
@@ -151,7 +152,8 @@ def partition(
     from neurovis.io import read_neural_data, read_stimulus_set
     from neurovis.plotting import plot_variance_partition, write_figure, write_report_table
 
-    shown, data, space = read_stimulus_set(stimuli), read_neural_data(responses), _read_joint(features)
+    shown, data = read_stimulus_set(stimuli), read_neural_data(responses)
+    space = _read_joint(features, data)
     test_ids = _find_test_ids(shown, data)
     result = partition_variance(
         space,
@@ -216,11 +218,11 @@ def _find_test_ids(shown: StimulusSet, data: NeuralData) -> list[str] | None:
     return test_ids
 
 
-def _read_joint(paths: list[Path]) -> xr.DataArray:
-    """One feature space, or several as the bands of a joint one."""
+def _read_joint(paths: list[Path], data: NeuralData) -> xr.DataArray:
+    """Features of the stimuli that were shown: one space, or several as the bands of a joint one."""
     from neurovis.features.arrays import join_spaces
     from neurovis.io import read_features
 
-    if len(paths) == 1:
-        return read_features(paths[0])
-    return join_spaces({path.stem: read_features(path) for path in paths})
+    shown = set(data["stimulus_id"].values.astype(str))
+    spaces = {path.stem: read_features(path, stimulus_ids=shown) for path in paths}
+    return next(iter(spaces.values())) if len(spaces) == 1 else join_spaces(spaces)

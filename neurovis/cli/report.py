@@ -104,11 +104,15 @@ def _find_version(package: str) -> str:
 
 
 def _find_failures(logs: Path) -> list[tuple[str, str, Path]]:
-    """Logs whose last line is our error message: step, reason and the log."""
+    """Logs that end in an error message, a traceback or a kill: step, reason and the log."""
     mark = "neurovis: error: "
     failures = []
     for path in sorted(logs.rglob("*.log")):
         lines = path.read_text(errors="replace").rstrip().splitlines()
-        if lines and lines[-1].startswith(mark):
-            failures.append((path.relative_to(logs).with_suffix("").as_posix(), lines[-1][len(mark) :], path))
+        if not lines:
+            continue
+        broken = any(line.startswith("Traceback (most recent call last)") for line in lines)
+        if lines[-1].startswith((mark, "Killed")) or broken:
+            step = path.relative_to(logs).with_suffix("").as_posix()
+            failures.append((step, lines[-1].removeprefix(mark), path))
     return failures

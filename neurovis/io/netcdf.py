@@ -7,17 +7,19 @@ refused with its name instead of failing later.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neurovis.core import NeuralData, Score, check_neural_data
 from neurovis.io.atomic import atomic_path
 
 _ENGINE = "h5netcdf"
+_SLAB_ROWS = 1024
 
 
 def write_neural_data(
@@ -64,9 +66,29 @@ def write_features(
     return _write(features.to_dataset(name="features"), path, "features", provenance)
 
 
-def read_features(path: str | Path) -> xr.DataArray:
-    """Read features written by :func:`write_features`; raises as :func:`read_neural_data`."""
-    return _read(path, "features")["features"].rename(None)
+def read_features(path: str | Path, *, stimulus_ids: Iterable[str] | None = None) -> xr.DataArray:
+    """Read features written by :func:`write_features`.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    stimulus_ids : iterable of str, optional
+        Only rows of these stimuli are read, in the order of the file; those it does not hold are left to
+        :func:`neurovis.core.align`. One subject of a large study saw a part of its images.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_neural_data`.
+    """
+    if stimulus_ids is None:
+        return _read(path, "features")["features"].rename(None)
+    wanted = {str(item) for item in stimulus_ids}
+    with _open(path) as dataset:
+        ids = dataset["stimulus_id"].values.astype(str) if "stimulus_id" in dataset else np.array([])
+    rows = np.flatnonzero([item in wanted for item in ids])
+    return _read(path, "features", rows=rows)["features"].rename(None)
 
 
 def write_score(score: Score, path: str | Path, *, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -169,7 +191,7 @@ def _open(path: str | Path) -> xr.Dataset:
         ) from error
 
 
-def _read(path: str | Path, kind: str) -> xr.Dataset:
+def _read(path: str | Path, kind: str, *, rows: NDArray[np.intp] | None = None) -> xr.Dataset:
     with _open(path) as dataset:
         found = dataset.attrs.get("neurovis_format")
         if found != kind:
@@ -178,7 +200,7 @@ def _read(path: str | Path, kind: str) -> xr.Dataset:
                 "check which file was passed."
             )
         try:
-            loaded = dataset.load()
+            loaded = dataset.load() if rows is None else _load_rows(dataset, rows)
         except OSError as error:
             raise ValueError(f"{path} is truncated ({error}); delete it and run the step again.") from error
     # Strings come back as objects; fixed-width text is what the checks and comparisons expect.
@@ -186,3 +208,19 @@ def _read(path: str | Path, kind: str) -> xr.Dataset:
         if variable.dtype == object:
             loaded[name] = (variable.dims, variable.values.astype(str), variable.attrs)
     return loaded
+
+
+def _load_rows(dataset: xr.Dataset, rows: NDArray[np.intp]) -> xr.Dataset:
+    """Rows along "stimulus", slab by slab: HDF5 is slow at picking single rows."""
+    variables: dict[str, Any] = {}
+    for name, variable in dataset.variables.items():
+        if variable.dims[:1] != ("stimulus",):
+            variables[str(name)] = variable.load()
+            continue
+        values = np.empty((len(rows), *variable.shape[1:]), dtype=variable.dtype)
+        for start in range(0, variable.shape[0], _SLAB_ROWS):
+            inside = (rows >= start) & (rows < start + _SLAB_ROWS)
+            if inside.any():
+                values[inside] = variable[start : start + _SLAB_ROWS].values[rows[inside] - start]
+        variables[str(name)] = (variable.dims, values, variable.attrs)
+    return xr.Dataset(variables, attrs=dataset.attrs).set_coords(list(dataset.coords))

@@ -5,6 +5,7 @@ import xarray as xr
 from neurovis.core import Score, make_neural_data, make_provenance
 from neurovis.io import (
     atomic_path,
+    netcdf,
     read_features,
     read_json,
     read_neural_data,
@@ -151,3 +152,17 @@ def test_predictions_survive_the_file(tmp_path, rng):
         xr.testing.assert_identical(read, written)
     with pytest.raises(ValueError, match="prediction must have the shape of truth"):
         write_prediction(truth, truth[:1], tmp_path / "q.nc")
+
+
+def test_rows_of_some_stimuli_are_read_alone(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(netcdf, "_SLAB_ROWS", 3)
+    ids = [f"s{i}" for i in range(10)]
+    coords = {"stimulus_id": ("stimulus", ids), "layer": ("feature", ["a", "a", "b", "b"])}
+    features = xr.DataArray(
+        rng.random((10, 4)), dims=("stimulus", "feature"), coords=coords, attrs={"features": "x"}
+    )
+    path = write_features(features, tmp_path / "f.nc")
+    for wanted in (["s9", "s0", "s4", "elsewhere"], ["s3"], ids):
+        rows = [ids.index(item) for item in sorted(set(wanted) & set(ids), key=ids.index)]
+        xr.testing.assert_identical(read_features(path, stimulus_ids=wanted), features[rows])
+    assert read_features(path, stimulus_ids=["elsewhere"]).shape == (0, 4)
