@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import signal
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import GroupKFold
 
 from neurovis.core import make_neural_data
@@ -125,7 +126,8 @@ def test_held_out_responses_do_not_reach_the_model():
     assert not shared
 
 
-def test_inner_folds_keep_segments_together():
+@pytest.mark.parametrize("cv", [3, np.int64(3)])
+def test_inner_folds_keep_segments_together(cv):
     class Spy(Ridge):
         def fit(self, X, y, groups=None):
             folds.append(self.cv)
@@ -134,12 +136,27 @@ def test_inner_folds_keep_segments_together():
     folds = []
     features, data, _, test = plant(3, n=30)
     evaluate_movie_encoding(
-        features, data, Spy(alphas=[1.0, 10.0], cv=3), test_segments=test, n_permutations=1
+        features, data, Spy(alphas=[1.0, 10.0], cv=cv), test_segments=test, n_permutations=1
     )
     segment = np.repeat(np.arange(6), 30)
     assert len(folds[0]) == 3
     for train, validation in folds[0]:
         assert not set(segment[train]) & set(segment[validation])
+
+
+def test_encoders_that_draw_their_own_rows_are_told_the_segments():
+    class Spy(RegressorMixin, BaseEstimator):
+        def fit(self, X, y, groups=None):
+            given["train"], self.mean_ = groups, y.mean(axis=0)
+            return self
+
+        def predict(self, X):
+            return np.tile(self.mean_, (len(X), 1))
+
+    given = {}
+    features, data, _, test = plant(3, n=30)
+    evaluate_movie_encoding(features, data, Spy(), test_segments=test, n_permutations=1)
+    assert given["train"].tolist() == [f"train{i}" for i in range(6) for _ in range(30)]
 
 
 def test_turns_hold_their_level_where_permutations_do_not():
@@ -232,7 +249,7 @@ def test_bad_input_is_refused():
 
 
 def recover_shares(seed, folder, *, n_movies):
-    """Share of motion in what is explained on hMT and V1, and the true share in the response, per region."""
+    """Per region: what is recovered of the explainable variance (static, motion), and the true shares."""
     world = make_movie_world(
         folder / "world", n_movies=n_movies, seed=seed + 100, n_frames=24, fps=12.0, size_px=32
     )
@@ -257,7 +274,8 @@ def recover_shares(seed, folder, *, n_movies):
     sources = clips.table.loc[order, "source"].to_numpy()
     encoder = BandedRidge(
         mixtures=np.array([[1, 1], [1, 0], [0, 1], [1, 0.1], [0.1, 1], [1, 0.01], [0.01, 1]]),
-        n_refinements=5, alphas=np.logspace(0, 7, 8), cv=list(GroupKFold(4).split(order, groups=sources)),
+        n_refinements=5, alphas=np.logspace(-1, 7, 9), cv=list(GroupKFold(4).split(order, groups=sources)),
+        standardise="space",
     )  # fmt: skip
     values = partition_variance(features, data, encoder, test_ids=test, n_permutations=100).values
     truth = responses.compute_shares({"test": test})
@@ -265,29 +283,37 @@ def recover_shares(seed, folder, *, n_movies):
     for region in ("V1", "hMT"):
         chosen = (subject.table["responsive"] & (subject.table["region"] == region)).to_numpy()
         product, ceiling = (values[name].values[..., chosen] for name in ("product", "ceiling"))
-        true = np.average(truth.values[1, chosen], weights=ceiling)
-        explained = product.sum() / ceiling.sum()
-        found[region] = (product[1].sum() / product.sum(), true, explained)
-        print(
-            f"seed {seed} {region}: motion {found[region][0]:.3f}, true {true:.3f}, explained {explained:.3f}"
-        )
+        true = np.average(truth.values[:, chosen], weights=ceiling, axis=1)
+        found[region] = product.sum(axis=1) / ceiling.sum(), true
+        print(f"seed {seed} {region}: static, motion {found[region][0].round(3)}, true {true.round(3)}")
     return found
+
+
+def check_split(found, *, at_least):
+    """Of what is explained, motion has its true share to a tenth; how much that is depends on the data."""
+    for region, (share, true) in found.items():
+        assert abs(share[1] / share.sum() - true[1]) < 0.1, region
+        assert share.sum() > at_least, region
+    assert found["hMT"][1][1] > 0.6
+    assert found["V1"][1][1] < 1e-6
 
 
 @pytest.mark.timeout(600)
 def test_hmt_and_v1_split_into_motion_and_pattern(tmp_path):
-    found = recover_shares(0, tmp_path, n_movies=40)
-    for region, (share, true, explained) in found.items():
-        assert abs(share - true) < 0.1, region
-        assert explained > 0.6, region
-    assert found["hMT"][1] > 0.6
-    assert found["V1"][1] < 1e-6
+    check_split(recover_shares(0, tmp_path, n_movies=40), at_least=0.6)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))
 def test_the_split_holds_over_seeds(seed, tmp_path):
-    for region, (share, true, explained) in recover_shares(seed, tmp_path, n_movies=64).items():
-        assert abs(share - true) < 0.1, region
-        assert explained > 0.55, region
+    check_split(recover_shares(seed, tmp_path, n_movies=64), at_least=0.55)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_with_more_movies_the_shares_themselves_come_back(tmp_path):
+    found = recover_shares(1, tmp_path, n_movies=170)
+    check_split(found, at_least=0.8)
+    for region, (share, true) in found.items():
+        np.testing.assert_allclose(share, true, atol=0.12, err_msg=region)
