@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from neurovis.motion.protocols import MotionUnits
 
 NAME = "motion"
 SECTION = "Motion"
@@ -62,7 +66,7 @@ def examine(
     )
 
     record = make_provenance("motion physiology", {"seed": seed})
-    models = [EnergyUnits(np.arange(12) * 30.0), load_v1mt()]
+    models: list[MotionUnits] = [EnergyUnits([30.0 * step for step in range(12)]), load_v1mt()]
     screens = [Screen(border=14), Screen(border=1)]
     measured = [examine_units(units, screen=screen) for units, screen in zip(models, screens, strict=True)]
     table = pd.concat([result.table for result in measured], ignore_index=True)
@@ -98,7 +102,9 @@ def examine(
     )
     write_figure(
         plot_pattern_plane(
-            table["z_component"], table["z_pattern"], groups=table["model"] + ", " + table["stage"]
+            table["z_component"],
+            table["z_pattern"],
+            groups=(table["model"] + ", " + table["stage"]).to_numpy(dtype=str),
         ),
         out / "plaids.png",
         title="Plaids: pattern and component units",
