@@ -68,7 +68,13 @@ def examine(
     record = make_provenance("motion physiology", {"seed": seed})
     models: list[MotionUnits] = [EnergyUnits([30.0 * step for step in range(12)]), load_v1mt()]
     screens = [Screen(border=14), Screen(border=1)]
-    measured = [examine_units(units, screen=screen) for units, screen in zip(models, screens, strict=True)]
+    grid = {
+        "spatial_frequencies_cpp": [0.025, 0.05, 0.1, 0.2],
+        "temporal_frequencies_cpf": [0.03125, 0.0625, 0.125, 0.25],
+    }
+    measured = [
+        examine_units(units, screen=screen, **grid) for units, screen in zip(models, screens, strict=True)
+    ]
     table = pd.concat([result.table for result in measured], ignore_index=True)
     write_report_table(
         summarise_stages(table, seed=seed),

@@ -357,7 +357,7 @@ def _draw_key(ax: Axes, largest: float) -> None:
     wheel.imshow(colours, extent=(-1, 1, -1, 1))
     wheel.set(xticks=[], yticks=[], aspect="equal")
     wheel.spines[:].set_visible(False)
-    wheel.set_xlabel(f"direction,\n{largest:.3g} px per frame\nat the rim", fontsize=8, color=INK)
+    wheel.set_xlabel(f"direction,\n{largest:.3g} px per frame\nat the rim", fontsize=8, color=INK, loc="left")
 
 
 def _find_edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:

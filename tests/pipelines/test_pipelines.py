@@ -70,7 +70,7 @@ def test_main_job_is_planned_whole(tmp_path):
     assert jobs["fit_encoder"] == 10
     assert jobs["compare_models"] == jobs["partition_variance"] == jobs["plot_encoding"] == 2
     assert jobs["recover_seed"] == 5
-    assert jobs["encode_movies"] == 3
+    assert jobs["encode_movies"] == 2
     assert jobs["examine_motion"] == jobs["compare_flow"] == jobs["summarise_movies"] == 1
     assert jobs["report_simulated"] == 1
 
