@@ -1,1 +1,1 @@
-"""Decoding: from responses to what was seen, as categories or as one image among many."""
+"""Decoding: from responses to what was seen, as categories, as one image among many, or as motion."""

@@ -7,14 +7,13 @@ from scipy import signal
 from neurovis.datasets.simulated.flow import simulate_flow_clips
 from neurovis.datasets.simulated.movies import make_hrf_kernel
 from neurovis.decoding.flow import (
-    choose_delay,
     compare_flow_decoders,
     compute_masked_epe,
     make_codebook,
     quantise_flow,
-    stack_windows,
     train_flow_decoder,
 )
+from neurovis.decoding.windows import choose_delay, stack_windows
 from neurovis.metrics.regression import pearson_r
 
 
