@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -68,7 +68,7 @@ def examine(
     record = make_provenance("motion physiology", {"seed": seed})
     models: list[MotionUnits] = [EnergyUnits([30.0 * step for step in range(12)]), load_v1mt()]
     screens = [Screen(border=14), Screen(border=1)]
-    grid = {
+    grid: dict[str, Any] = {
         "spatial_frequencies_cpp": [0.025, 0.05, 0.1, 0.2],
         "temporal_frequencies_cpf": [0.03125, 0.0625, 0.125, 0.25],
     }
