@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def evaluate_movie_encoding(
         segment are repeats.
     encoder : Encoder
         Unfitted; a number of inner folds in its parameter ``cv`` is replaced by that many folds over
-        segments.
+        segments, and a ``fit`` that takes ``groups`` is given the segments.
     test_segments : sequence of str
         Held-out segments.
     delays : sequence of int
@@ -136,8 +137,9 @@ def evaluate_movie_encoding(
         features, data, test_segments=test_segments, delays=delays, high_pass_s=high_pass_s
     )
     model = _fold_over_segments(clone(encoder), responses, test_ids)
+    groups = dict(zip(responses["stimulus_id"].values, _find_segments(responses), strict=True))
     options: dict[str, Any] = {"test_ids": test_ids, "metric": metric, "n_permutations": 1, "seed": seed}
-    result = evaluate_encoding(rows, responses, model, **options)
+    result = evaluate_encoding(rows, responses, model, groups=groups, **options)
     if result.truth is None or result.prediction is None:
         raise RuntimeError("an evaluation holds its truth")
     p_values = compute_turn_test(
@@ -398,11 +400,11 @@ def _find_runs(
 def _fold_over_segments(encoder: Any, responses: NeuralData, test_ids: Sequence[str]) -> Any:
     """The encoder with its number of inner folds replaced by folds over training segments."""
     n_folds = encoder.get_params().get("cv")
-    if not isinstance(n_folds, int):
+    if not isinstance(n_folds, Integral):
         return encoder
     ids = responses["stimulus_id"].values
     segments = np.char.rpartition(ids[~np.isin(ids, list(test_ids))].astype(str), "#")[:, 0]
-    folds = GroupKFold(min(n_folds, len(np.unique(segments))))
+    folds = GroupKFold(min(int(n_folds), len(np.unique(segments))))
     return encoder.set_params(cv=list(folds.split(segments, groups=segments)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,6 +127,35 @@ def centre_groups(values: NDArray, groups: NDArray) -> NDArray[np.float64]:
     member = np.zeros((len(size), len(values)))
     member[number, np.arange(len(values))] = 1 / size[number]
     return values - (member @ values)[number]
+
+
+def look_up_groups(groups: Mapping[str, str], ids: Iterable[str]) -> NDArray:
+    """Group of each stimulus.
+
+    Parameters
+    ----------
+    groups : mapping of stimulus to group
+        Of every stimulus.
+    ids : iterable of str
+        Stimuli.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a stimulus has none.
+    """
+    names = [str(item) for item in ids]
+    missing = [item for item in names if item not in groups]
+    if missing:
+        raise ValueError(
+            f"groups must name the group of every stimulus, got none for {missing[0]!r}; give a stimulus "
+            "that stands alone a group of its own."
+        )
+    return np.array([groups[item] for item in names])
 
 
 def find_test_ids(stimuli: StimulusSet, data: NeuralData) -> list[str] | None:

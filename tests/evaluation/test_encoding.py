@@ -164,6 +164,38 @@ def test_cross_validation_agrees_with_a_plain_loop_and_leaves_null_neuroids_at_z
     np.testing.assert_allclose(result.score.values, expected, atol=1e-10)
 
 
+def test_groups_are_divided_by_no_fold_and_reach_the_encoder(case):
+    class Spy(Ridge):
+        def fit(self, X, y, groups=None):
+            fitted.append(set(groups))
+            return super().fit(X, y, groups)
+
+        def predict(self, X, groups=None):
+            predicted.append(set(groups))
+            return super().predict(X)
+
+    features, data = case
+    group_of = {item: item[-1] for item in TRAIN + TEST}
+    fitted, predicted = [], []
+    evaluate_encoding(features, data, Spy(10.0), splitter=np.int64(5), groups=group_of, n_permutations=1)
+    assert len(fitted) == len(predicted) == 5
+    assert all(not train & test and len(test) == 2 for train, test in zip(fitted, predicted, strict=True))
+    del group_of[TEST[3]]
+    with pytest.raises(
+        ValueError, match=f"groups must name the group of every stimulus, got none for '{TEST[3]}'"
+    ):
+        evaluate_encoding(features, data, Ridge(), test_ids=TEST, groups=group_of)
+
+
+@pytest.mark.parametrize("splitter", [5, np.int64(5)])
+def test_any_whole_number_means_shuffled_folds(case, splitter):
+    features, data = case
+    result = evaluate_encoding(features, data, Ridge(10.0), splitter=splitter, n_permutations=1)
+    first = result.truth["stimulus_id"].values[result.truth["fold"].values == 0]
+    ids = np.array(TRAIN + TEST)
+    assert set(first) == set(ids[next(KFold(5, shuffle=True, random_state=0).split(ids))[1]])
+
+
 @pytest.mark.parametrize("metric", ["r2", "explained_variance", "spearman_r"])
 def test_other_metrics_share_the_scale_of_their_ceiling(case, result, metric):
     features, data = case
