@@ -26,6 +26,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array, check_option, import_optional
+from neurovis.encoding.ridge_blocks import find_library
 
 EXPONENT_BOUNDS = (0.05, 2.0)
 
@@ -338,7 +339,7 @@ class _Converter:
     """numpy arrays to the device's and back."""
 
     def __init__(self, device: str, dtype: Any) -> None:
-        self.xp: ModuleType = np if device == "cpu" else import_optional("torch", extra="torch")
+        self.xp: ModuleType = find_library(device)
         self._device, self._dtype = device, np.dtype(dtype)
 
     def __call__(self, values: NDArray) -> Any:

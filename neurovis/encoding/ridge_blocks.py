@@ -286,7 +286,7 @@ def make_problem(
     rows = dual and keep_dual
     if rows:
         offset = X @ offset
-    xp = _find_library(device)
+    xp = find_library(device)
     placed = X if xp is np else xp.as_tensor(X, device=device)
     gram = compute_gram(xp, placed if dual else placed.T)
     return RidgeProblem(xp, placed, offset, gram, dual, rows, centre, dtype, device)
@@ -314,13 +314,37 @@ def make_kernel_problem(
     if centre:
         column = kernel.mean(0)
         kernel = kernel - column[:, None] - column + column.mean()
-    xp = _find_library(device)
+    xp = find_library(device)
     placed = kernel if xp is np else xp.as_tensor(kernel, device=device)
     return RidgeProblem(xp, None, None, placed, True, True, centre, dtype, device)
 
 
-def _find_library(device: str) -> ModuleType:
-    return np if device == "cpu" else import_optional("torch", extra="torch")
+def find_library(device: str) -> ModuleType:
+    """numpy, or torch for other devices than ``"cpu"``.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, or a torch device of this machine.
+
+    Raises
+    ------
+    ImportError
+        If torch is needed and missing.
+    ValueError
+        If torch does not know the device or this machine has none.
+    """
+    if device == "cpu":
+        return np
+    torch = import_optional("torch", extra="torch")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device must be 'cpu' or a torch device of this machine such as 'cuda', got {device!r}; pass "
+            "'cpu', which every machine has."
+        ) from error
+    return torch
 
 
 def _centre(problem: RidgeProblem, Y: NDArray) -> tuple[Any, NDArray]:
