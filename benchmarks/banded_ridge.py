@@ -65,7 +65,7 @@ def make_ours(bands: NDArray, mixtures: NDArray, alphas: NDArray, n_folds: int, 
             mixtures=mixtures,
             n_refinements=0,
             cv=KFold(n_folds),
-            standardise="none",
+            standardise=False,
             fit_intercept=False,
             device=device,
         ).fit(X, Y)

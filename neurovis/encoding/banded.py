@@ -16,9 +16,19 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import NeuralData, check_option
-from neurovis.core.estimators import validate_estimator_input
 from neurovis.encoding.banded_solvers import make_mixtures, solve_banded_ridge_cv
-from neurovis.encoding.ridge import DEFAULT_ALPHAS, compute_scale, make_folds, score_neuroids
+from neurovis.encoding.fitting import (
+    check_count,
+    check_penalties,
+    check_rows,
+    check_training,
+    compute_scale,
+    keep_fitted,
+    make_folds,
+    scale_features,
+    score_neuroids,
+)
+from neurovis.encoding.labels import find_labels, number_labels
 
 
 class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -40,7 +50,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Mixtures drawn near the best ones after that.
     cv : int, splitter or iterable of (train rows, test rows)
         Inner folds, as in Ridge.
-    standardise : {"feature", "space", "none"}
+    standardise : bool or "space"
         Divide each feature by its standard deviation over the rows given to :meth:`fit`, or all features of
         a space by the root of their mean variance, which keeps their proportions (principal components).
     fit_intercept : bool
@@ -55,7 +65,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Attributes
     ----------
     coef_ : array of shape (n_features, n_neuroids)
-        Weights of the features as given; ``(n_features,)`` for a single response vector.
+        Weights of the features as given.
     intercept_ : array of shape (n_neuroids,)
         Response to features of zero.
     gamma_ : array of shape (n_spaces, n_neuroids)
@@ -73,7 +83,8 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     -----
     Scales come from all rows given to ``fit``, never from rows to be predicted, as in Ridge. Gamma weighs
     features, not spaces: at the even mixture every feature has the same penalty whatever the size of its
-    space, which makes it the ridge over all of them.
+    space, which makes it the ridge over all of them. With a single response vector the attributes but
+    ``mixtures_`` have no axis of neuroids.
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = ("coef_", "intercept_", "gamma_", "alpha_")
@@ -86,7 +97,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         mixtures: int | ArrayLike = 20,
         n_refinements: int = 10,
         cv: int | BaseCrossValidator | Iterable[tuple[NDArray, NDArray]] = 5,
-        standardise: str = "feature",
+        standardise: bool | str = True,
         fit_intercept: bool = True,
         method: str = "auto",
         device: str = "cpu",
@@ -114,7 +125,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def space_names_(self) -> list[Any]:
         """Names of the spaces in the order of ``gamma_``: that of their first features."""
         check_is_fitted(self)
-        return self._number_spaces(self.n_features_in_)[0]
+        return number_labels(self.spaces, self.n_features_in_, parameter="spaces")[0]
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Choose mixtures and penalties, and fit the weights.
@@ -139,42 +150,42 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite, rows differ, ``spaces`` does not have one entry per feature, a
             parameter is out of range or there are too few rows or groups for the folds.
         """
-        check_option("standardise", self.standardise, ("feature", "space", "none"))
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        n, n_features = features.shape
-        if n < 2:
-            raise ValueError(f"X must have at least 2 rows to fit a ridge, got {n} sample; add rows.")
-        single = measured.ndim == 1
-        names, bands = self._number_spaces(n_features)
-        scale = _compute_scale(features, bands, self.standardise)
+        check_option("standardise", self.standardise, (True, False, "space"))
+        features, responses, single = check_training(self, X, y)
+        names, bands = number_labels(self.spaces, features.shape[1], parameter="spaces")
+        if self.standardise == "space":
+            scale = _compute_space_scale(features, bands)
+            scaled = features / scale
+        else:
+            scaled, scale = scale_features(features, bool(self.standardise))
         mixtures = np.asarray(self.mixtures)
         if mixtures.ndim == 0:
-            mixtures = make_mixtures(len(names), int(mixtures), seed=self.seed)
-        alphas = DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
+            n_mixtures = check_count("mixtures", self.mixtures, remedy="20 suit 3 spaces")
+            mixtures = make_mixtures(len(names), n_mixtures, seed=self.seed)
         solution = solve_banded_ridge_cv(
-            features if self.standardise == "none" else features / scale,
-            measured[:, None] if single else measured,
+            scaled,
+            responses,
             bands=bands,
             mixtures=mixtures,
-            alphas=np.atleast_1d(alphas),
+            alphas=check_penalties(self.alphas),
             folds=make_folds(self.cv, features, groups),
-            n_refinements=self.n_refinements,
+            n_refinements=check_count(
+                "n_refinements", self.n_refinements, remedy="0 keeps to the first mixtures"
+            ),
             fit_intercept=self.fit_intercept,
             method=self.method,
             device=self.device,
             seed=self.seed,
         )
-        fitted = {
-            "coef_": solution.coef / scale[:, None],
-            "intercept_": solution.intercept,
-            "gamma_": solution.gamma,
-            "alpha_": solution.alpha,
-            "cv_error_": solution.cv_error.min(axis=0),
-        }
-        for name, values in fitted.items():
-            setattr(self, name, values[..., 0] if single else values)
+        keep_fitted(
+            self,
+            single,
+            coef_=solution.coef / scale[:, None],
+            intercept_=solution.intercept,
+            gamma_=solution.gamma,
+            alpha_=solution.alpha,
+            cv_error_=solution.cv_error.min(axis=0),
+        )
         self.mixtures_ = solution.mixtures
         return self
 
@@ -201,11 +212,10 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
+        features = check_rows(self, X)
         if not split:
             return features @ self.coef_ + self.intercept_
-        names, bands = self._number_spaces(features.shape[1])
+        names, bands = number_labels(self.spaces, features.shape[1], parameter="spaces")
         return np.stack(
             [features[:, bands == band] @ self.coef_[bands == band] for band in range(len(names))]
         )
@@ -226,20 +236,6 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             :func:`neurovis.metrics.regression.r2`.
         """
         return score_neuroids(y, self.predict(X))
-
-    def _number_spaces(self, n_features: int) -> tuple[list[Any], NDArray[np.intp]]:
-        """Names in the order of their first features, and the number of each feature's space."""
-        if self.spaces is None:
-            return ["all"], np.zeros(n_features, dtype=np.intp)
-        labels = np.asarray(self.spaces)
-        if labels.shape != (n_features,):
-            raise ValueError(
-                f"spaces must have one entry for each of the {n_features} features, got shape "
-                f"{labels.shape}; pass the coordinate `space` of the features."
-            )
-        names, first, bands = np.unique(labels, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        return names[order].tolist(), np.argsort(order)[bands]
 
 
 def make_banded_ridge(
@@ -276,21 +272,12 @@ def make_banded_ridge(
     TypeError
         If an option is unknown.
     """
-    for name in ("space", "layer"):
-        if name in features.coords and features[name].dims == ("feature",):
-            return BandedRidge(features[name].values, seed=seed, device=device, **options)
-    raise ValueError(
-        "features must have the coordinate 'space' or 'layer' along 'feature' for 'banded-ridge', got "
-        f"{sorted(map(str, features.coords))}; join them with neurovis.features.arrays.join_spaces."
-    )
+    labels = find_labels(features, ("space", "layer"), encoder="banded-ridge")
+    return BandedRidge(labels, seed=seed, device=device, **options)
 
 
-def _compute_scale(X: NDArray, bands: NDArray[np.intp], standardise: str) -> NDArray:
-    if standardise == "none":
-        return np.ones(X.shape[1], dtype=X.dtype)
+def _compute_space_scale(X: NDArray, bands: NDArray[np.intp]) -> NDArray:
     scale = compute_scale(X)
-    if standardise == "feature":
-        return scale
     varies = X.max(axis=0) > X.min(axis=0)
     variance = np.bincount(bands, np.where(varies, scale.astype(np.float64) ** 2, 0)) / np.bincount(bands)
     return np.sqrt(np.where(variance > 0, variance, 1))[bands].astype(X.dtype)

@@ -17,9 +17,16 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import NeuralData
-from neurovis.core.estimators import validate_estimator_input
+from neurovis.encoding.fitting import (
+    check_penalties,
+    check_rows,
+    check_training,
+    keep_fitted,
+    make_folds,
+    scale_features,
+    score_neuroids,
+)
 from neurovis.encoding.labels import find_labels, number_labels
-from neurovis.encoding.ridge import DEFAULT_ALPHAS, compute_scale, make_folds, score_neuroids
 from neurovis.encoding.ridge_solvers import choose_alpha, compute_cv_error, solve_ridge
 
 
@@ -48,9 +55,13 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
         encoder on other rows.
     n_features_in_ : int
         Number of features.
+
+    Notes
+    -----
+    With a single response vector the attributes but ``coef_`` have no axis of neuroids.
     """
 
-    _FITTED: ClassVar[tuple[str, ...]] = ("layer_", "coef_", "intercept_", "alpha_", "single_")
+    _FITTED: ClassVar[tuple[str, ...]] = ("layer_", "coef_", "intercept_", "alpha_")
 
     def __init__(
         self,
@@ -100,17 +111,9 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite, rows differ, ``layers`` does not have one entry per feature, a penalty
             is not positive or there are too few rows or groups for the folds.
         """
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        if len(features) < 2:
-            raise ValueError(f"X must have at least 2 rows, got {len(features)} sample; add rows.")
-        single = measured.ndim == 1
-        responses = measured[:, None] if single else measured
+        features, responses, single = check_training(self, X, y)
         names, layer_of = number_labels(self.layers, features.shape[1], parameter="layers")
-        alphas = np.atleast_1d(
-            DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
-        )
+        alphas = check_penalties(self.alphas)
         folds = make_folds(self.cv, features, groups)
         options: dict[str, Any] = {
             "fit_intercept": self.fit_intercept,
@@ -120,7 +123,7 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
         error = np.empty((len(names), responses.shape[1]))
         alpha = np.empty_like(error)
         for number in range(len(names)):
-            scaled, _ = self._scale(features[:, layer_of == number])
+            scaled, _ = scale_features(features[:, layer_of == number], self.standardise)
             layer_error = compute_cv_error(scaled, responses, alphas=alphas, folds=folds, **options)
             error[number], alpha[number] = layer_error.min(axis=0), choose_alpha(alphas, layer_error)
         chosen = error.argmin(axis=0)
@@ -129,16 +132,13 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
         intercept = np.empty(len(chosen), dtype=features.dtype)
         for number, name in enumerate(names):
             here = chosen == number
-            scaled, scale = self._scale(features[:, layer_of == number])
+            scaled, scale = scale_features(features[:, layer_of == number], self.standardise)
             self.coef_[str(name)] = np.empty((len(scale), 0), dtype=features.dtype)
             if here.any():
                 solution = solve_ridge(scaled, responses[:, here], alpha=alpha[here], **options)
                 self.coef_[str(name)] = solution.coef / scale[:, None]
                 intercept[here] = solution.intercept
-        self.layer_, self.layer_error_ = chosen, error
-        self.alpha_ = alpha[0] if single else alpha
-        self.intercept_ = intercept[0] if single else intercept
-        self.single_ = np.array(single)
+        keep_fitted(self, single, layer_=chosen, layer_error_=error, alpha_=alpha, intercept_=intercept)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -160,14 +160,14 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
+        features = check_rows(self, X)
         names, layer_of = number_labels(self.layers, features.shape[1], parameter="layers")
         dtype = np.result_type(features, np.asarray(self.intercept_))
-        prediction = np.empty((len(features), len(self.layer_)), dtype=dtype)
+        chosen = np.atleast_1d(self.layer_)
+        prediction = np.empty((len(features), len(chosen)), dtype=dtype)
         for number, name in enumerate(names):
-            prediction[:, self.layer_ == number] = features[:, layer_of == number] @ self.coef_[str(name)]
-        return (prediction[:, 0] if self.single_ else prediction) + self.intercept_
+            prediction[:, chosen == number] = features[:, layer_of == number] @ self.coef_[str(name)]
+        return (prediction if np.ndim(self.layer_) else prediction[:, 0]) + self.intercept_
 
     def score(self, X: ArrayLike, y: ArrayLike) -> Any:
         """R^2 of each neuroid, never averaged.
@@ -184,13 +184,6 @@ class BestLayer(MultiOutputMixin, RegressorMixin, BaseEstimator):
         array of shape (n_neuroids,), or float for a single response vector
         """
         return score_neuroids(y, self.predict(X))
-
-    def _scale(self, layer: NDArray) -> tuple[NDArray, NDArray]:
-        """Scaled features of one layer and their scale."""
-        if not self.standardise:
-            return layer, np.ones(layer.shape[1], dtype=layer.dtype)
-        scale = compute_scale(layer)
-        return layer / scale, scale
 
 
 def make_best_layer(

@@ -15,10 +15,17 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import NeuralData
-from neurovis.core.estimators import validate_estimator_input
+from neurovis.encoding.fitting import (
+    check_penalties,
+    check_rows,
+    check_training,
+    keep_fitted,
+    make_folds,
+    scale_features,
+    score_neuroids,
+)
 from neurovis.encoding.receptive_fields import (
     SpatialLayout,
     check_size,
@@ -27,7 +34,6 @@ from neurovis.encoding.receptive_fields import (
     make_layout,
     pool_fields,
 )
-from neurovis.encoding.ridge import DEFAULT_ALPHAS, compute_scale, make_folds, score_neuroids
 from neurovis.encoding.ridge_solvers import Folds, choose_alpha, compute_cv_error, solve_ridge
 
 
@@ -73,7 +79,8 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
     held-out set; the weights are then refitted on all rows. The paper descends the gradient of the weights
     with early stopping; a ridge takes its place here, so that one decomposition per field and fold serves all
     neuroids and penalties. A nonlinearity of the features (the paper's compressive one) belongs to their
-    extraction. Memory is bounded: fields are pooled in blocks, and only errors are kept.
+    extraction. Memory is bounded: fields are pooled in blocks, and only errors are kept. With a single
+    response vector the attributes have no axis of neuroids.
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = (
@@ -137,12 +144,7 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite, rows differ, places do not fit the features, a penalty or size is not
             positive, or there are too few rows or groups for the folds.
         """
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        if len(features) < 2:
-            raise ValueError(f"X must have at least 2 rows, got {len(features)} sample; add rows.")
-        responses = measured[:, None] if measured.ndim == 1 else measured
+        features, responses, single = check_training(self, X, y)
         layout = self._make_layout()
         fields = np.array([[0.0, 0.0, 1.0]])
         if layout.n_maps:
@@ -150,13 +152,11 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 check_size(self.size_dva), n_positions=self.n_positions, sigmas_dva=self.sigmas_dva
             )
         folds = make_folds(self.cv, features, groups)
-        chosen, alpha = self._choose(features, responses, layout, fields, folds)
+        chosen, alpha, error = self._choose(features, responses, layout, fields, folds)
         coef, intercept = self._refit(features, responses, layout, fields, chosen, alpha)
-        self.x_dva_, self.y_dva_, self.sigma_dva_ = fields[chosen].T.copy()
-        single = measured.ndim == 1
-        self.coef_ = coef[:, 0] if single else coef
-        self.intercept_ = intercept[0] if single else intercept
-        self.alpha_ = alpha[0] if single else alpha
+        x_dva, y_dva, sigma = fields[chosen].T.copy()
+        keep_fitted(self, single, x_dva_=x_dva, y_dva_=y_dva, sigma_dva_=sigma, field_error_=error)
+        keep_fitted(self, single, coef_=coef, intercept_=intercept, alpha_=alpha)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -178,10 +178,11 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
+        features = check_rows(self, X)
         coef = self.coef_.reshape(len(self.coef_), -1)
-        fields = np.stack([self.x_dva_, self.y_dva_, self.sigma_dva_], axis=1)
+        fields = np.stack(
+            [np.atleast_1d(part) for part in (self.x_dva_, self.y_dva_, self.sigma_dva_)], axis=1
+        )
         used, field_of = np.unique(fields, axis=0, return_inverse=True)
         prediction = np.empty((len(features), len(fields)), dtype=np.result_type(features, coef))
         for index, pooled in pool_fields(features, self._make_layout(), used):
@@ -216,19 +217,17 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _choose(
         self, X: NDArray, Y: NDArray, layout: SpatialLayout, fields: NDArray, folds: Folds
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        alphas = np.atleast_1d(
-            DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
-        )
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+        """Number of each neuroid's field, its penalty, and the error of every field."""
+        alphas = check_penalties(self.alphas)
         field_error = np.empty((len(fields), Y.shape[1]))
         alpha = np.empty_like(field_error)
         for index, pooled in pool_fields(X, layout, fields):
-            scaled = pooled / compute_scale(pooled) if self.standardise else pooled
+            scaled, _ = scale_features(pooled, self.standardise)
             error = compute_cv_error(scaled, Y, alphas=alphas, folds=folds, **self._options())
             field_error[index], alpha[index] = error.min(axis=0), choose_alpha(alphas, error)
-        self.field_error_ = field_error
         chosen = field_error.argmin(axis=0)
-        return chosen, alpha[chosen, np.arange(Y.shape[1])]
+        return chosen, alpha[chosen, np.arange(Y.shape[1])], field_error
 
     def _refit(
         self,
@@ -244,8 +243,8 @@ class FeatureWeightedRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
         used = np.unique(chosen)
         for index, pooled in pool_fields(X, layout, fields[used]):
             here = chosen == used[index]
-            scale = compute_scale(pooled) if self.standardise else np.ones(pooled.shape[1], X.dtype)
-            solution = solve_ridge(pooled / scale, Y[:, here], alpha=alpha[here], **self._options())
+            scaled, scale = scale_features(pooled, self.standardise)
+            solution = solve_ridge(scaled, Y[:, here], alpha=alpha[here], **self._options())
             coef[:, here], intercept[here] = solution.coef / scale[:, None], solution.intercept
         return coef, intercept
 

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import NeuralData, check_array
-from neurovis.core.estimators import validate_estimator_input
+from neurovis.encoding.fitting import check_rows, check_training, keep_fitted, score_neuroids
 from neurovis.encoding.prf_solvers import (
     Convolution,
     PRFSolution,
@@ -28,7 +28,6 @@ from neurovis.encoding.prf_solvers import (
     solve_prf,
 )
 from neurovis.encoding.receptive_fields import check_size, compute_places, find_places, make_fields
-from neurovis.encoding.ridge import score_neuroids
 
 
 class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -75,7 +74,7 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Dumoulin & Wandell (2008) NeuroImage 39:647, eq. 1-4; Kay et al. (2013) J Neurophysiol 110:481, eq. 1. The
     Gaussian has unit volume, so that the gain does not depend on the size, and the gain is not negative.
     Baselines are constant: take drifts out of time series first. A neuroid that nothing explains has gain 0,
-    and its field means nothing; attributes keep one entry for a single response vector.
+    and its field means nothing. With a single response vector the attributes are numbers.
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = (
@@ -85,7 +84,6 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "exponent_",
         "gain_",
         "baseline_",
-        "single_",
     )
 
     def __init__(
@@ -136,13 +134,8 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite, rows differ, a feature has no place, a size is not positive, features
             are negative with ``compressive``, or ``t_r`` is missing.
         """
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        if len(features) < 2:
-            raise ValueError(f"X must have at least 2 rows, got {len(features)} sample; add rows.")
+        features, responses, single = check_training(self, X, y)
         check_array("n_refinements", self.n_refinements, ndim=0, minimum=0)
-        responses = measured[:, None] if measured.ndim == 1 else measured
         screen, grid, size = self._make_screen(features, groups)
         cell = (size / grid).min()
         sigmas = np.geomspace(cell, max(cell, size.max() / 2), 6)
@@ -160,9 +153,7 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
             n_refinements=self.n_refinements,
             device=self.device,
         )
-        self.x_dva_, self.y_dva_, self.sigma_dva_ = solution.x_dva, solution.y_dva, solution.sigma_dva
-        self.exponent_, self.gain_, self.baseline_ = solution.exponent, solution.gain, solution.baseline
-        self.single_ = np.array(measured.ndim == 1)
+        keep_fitted(self, single, **{f"{name}_": values for name, values in vars(solution).items()})
         return self
 
     def predict(self, X: ArrayLike, groups: ArrayLike | None = None) -> NDArray:
@@ -186,13 +177,10 @@ class PRF(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
-        fitted = PRFSolution(
-            self.x_dva_, self.y_dva_, self.sigma_dva_, self.exponent_, self.gain_, self.baseline_
-        )
+        features = check_rows(self, X)
+        fitted = PRFSolution(*(np.atleast_1d(getattr(self, name)) for name in self._FITTED))
         prediction = predict_prf(self._make_screen(features, groups)[0], fitted, device=self.device)
-        return prediction[:, 0] if self.single_ else prediction
+        return prediction if np.ndim(self.x_dva_) else prediction[:, 0]
 
     def score(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """R^2 of each neuroid, never averaged.

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import check_array, import_optional, make_rng
 from neurovis.core.estimators import validate_estimator_input
+from neurovis.encoding.fitting import keep_fitted, score_neuroids
 from neurovis.encoding.region_queries import RegionQueries, make_region_queries
-from neurovis.encoding.ridge import score_neuroids
 from neurovis.encoding.tokens import TokenGrid, make_token_grid
 
 if TYPE_CHECKING:
@@ -101,11 +101,11 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
             "region": queries.region, "hemisphere": queries.hemisphere, "outside": queries.outside,
             "pattern": queries.pattern, "mixing": queries.mixing, "single": np.array(measured.ndim == 1),
         }  # fmt: skip
-        self.validation_r_ = fitted.validation_r
+        keep_fitted(self, measured.ndim == 1, validation_r_=fitted.validation_r)
         self.n_epochs_kept_ = fitted.n_epochs_kept
         self.absent_ = np.array(queries.absent, dtype=str)
         if fitted.alpha is not None:
-            self.alpha_ = fitted.alpha
+            keep_fitted(self, measured.ndim == 1, alpha_=fitted.alpha)
         elif hasattr(self, "alpha_"):
             del self.alpha_
         return self
@@ -219,7 +219,8 @@ class RegionEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self, "queries_")
         outside, mixing = self.queries_["outside"], self.queries_["mixing"]
         of_pattern = outside if not len(mixing) else (mixing[:, outside] > 0).any(axis=1)
-        return of_pattern[self.queries_["pattern"]]
+        outside_of = of_pattern[self.queries_["pattern"]]
+        return outside_of[0] if self.queries_["single"] else outside_of
 
     def _make_seeded(self, grid: TokenGrid, queries: RegionQueries) -> RegionNetwork:
         torch = import_optional("torch", extra="torch")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neurovis.core import make_rng
-from neurovis.encoding.ridge import DEFAULT_ALPHAS
+from neurovis.encoding.fitting import DEFAULT_ALPHAS
 from neurovis.encoding.ridge_solvers import choose_alpha, compute_cv_error, solve_ridge
 from neurovis.encoding.tokens import TokenGrid
 from neurovis.encoding.transformer_network import GroupedReadout, RegionNetwork

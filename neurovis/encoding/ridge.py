@@ -12,17 +12,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.model_selection import BaseCrossValidator, GroupKFold, check_cv
-from sklearn.utils.validation import check_is_fitted
+from sklearn.model_selection import BaseCrossValidator
 
 from neurovis.core import NeuralData, check_option
-from neurovis.core.estimators import validate_estimator_input
-from neurovis.encoding.ridge_solvers import Folds, solve_ridge, solve_ridge_cv
-from neurovis.metrics.regression import r2
-
-DEFAULT_ALPHAS = tuple(float(alpha) for alpha in np.logspace(-1, 8, 19))
-
-_SLAB_BYTES = 16e6  # of columns at a time, in float64
+from neurovis.encoding.fitting import (
+    check_penalties,
+    check_rows,
+    check_training,
+    keep_fitted,
+    make_folds,
+    scale_features,
+    score_neuroids,
+)
+from neurovis.encoding.ridge_solvers import solve_ridge, solve_ridge_cv
 
 
 class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -60,7 +62,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     alpha_ : array of shape (n_neuroids,)
         Chosen penalty, on the scale of the standardised features.
     cv_error_ : array of shape (n_alphas, n_neuroids) or None
-        Mean squared error on held-out rows; None if there was one candidate.
+        Mean squared error on held-out rows of every candidate; None if there was one.
     n_features_in_ : int
         Number of features.
 
@@ -69,7 +71,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     The scale of a feature comes from all rows given to ``fit``, never from rows to be predicted. The inner
     folds share it, as in a scikit-learn pipeline of a scaler and a search, so that a penalty means the same
     in every fold and in the final fit. A constant feature gets weight 0; a constant neuroid is predicted by
-    its value.
+    its value. With a single response vector the attributes have no axis of neuroids.
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = ("coef_", "intercept_", "alpha_")
@@ -128,19 +130,12 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             groups for the folds.
         """
         check_option("method", self.method, ("auto", "primal", "dual"))
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
+        features, responses, single = check_training(self, X, y)
         n, n_features = features.shape
-        if n < 2:
-            raise ValueError(f"X must have at least 2 rows to fit a ridge, got {n} sample; add rows.")
-        single = measured.ndim == 1
-        responses = measured[:, None] if single else measured
-        scale = compute_scale(features) if self.standardise else np.ones(n_features, dtype=features.dtype)
-        scaled = features / scale if self.standardise else features.copy()
-        alphas = np.atleast_1d(
-            DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
-        )
+        scaled, scale = scale_features(features, self.standardise)
+        if not self.standardise:
+            scaled = features.copy()  # is centred in place
+        alphas = check_penalties(self.alphas)
         options: dict[str, Any] = {
             "fit_intercept": self.fit_intercept,
             "method": self.method,
@@ -153,17 +148,18 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         else:
             folds = make_folds(self.cv, features, groups)
             solution = solve_ridge_cv(scaled, responses, alphas=alphas, folds=folds, **options)
-        coef = solution.coef[:, 0] if single else solution.coef
         if solution.dual:
             scaled /= scale
         else:
-            coef /= scale if single else scale[:, None]
+            np.divide(solution.coef, scale[:, None], out=solution.coef)
+        coef = solution.coef[:, 0] if single else solution.coef
         self.X_fit_: Any = scaled if solution.dual else None
         self.dual_coef_: Any = coef if solution.dual else None
         self._coef = None if solution.dual else coef
-        self.intercept_ = solution.intercept[0] if single else solution.intercept
-        self.alpha_ = solution.alpha[0] if single else solution.alpha
-        self.cv_error_ = solution.cv_error
+        self.cv_error_: Any = None
+        keep_fitted(self, single, intercept_=solution.intercept, alpha_=solution.alpha)
+        if solution.cv_error is not None:
+            keep_fitted(self, single, cv_error_=solution.cv_error)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -186,8 +182,7 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
+        features = check_rows(self, X)
         if getattr(self, "dual_coef_", None) is None:
             prediction = features @ self.coef_
         else:
@@ -211,31 +206,6 @@ class Ridge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             :func:`neurovis.metrics.regression.r2`.
         """
         return score_neuroids(y, self.predict(X))
-
-
-def score_neuroids(truth: ArrayLike, prediction: NDArray) -> Any:
-    """R^2 of each neuroid; a float where the prediction is a single vector.
-
-    Parameters
-    ----------
-    truth : array of shape (n, n_neuroids) or (n,)
-        Measured responses.
-    prediction : array of the same shape
-        What an encoder's ``predict`` returned.
-
-    Returns
-    -------
-    array of shape (n_neuroids,) or float
-        :func:`neurovis.metrics.regression.r2`.
-    """
-    if prediction.ndim == 1:
-        return float(r2(np.reshape(truth, (-1, 1)), prediction[:, None])[0])
-    measured = np.asarray(truth)
-    width = max(1, int(_SLAB_BYTES / 8 / len(prediction)))
-    if measured.shape != prediction.shape or measured.shape[1] <= width:
-        return r2(measured, prediction)  # which also says what does not fit
-    slabs = (slice(start, start + width) for start in range(0, prediction.shape[1], width))
-    return np.concatenate([r2(measured[:, slab], prediction[:, slab]) for slab in slabs])
 
 
 def make_ridge(
@@ -272,46 +242,3 @@ def make_ridge(
         If an option is none of those of :class:`Ridge`.
     """
     return Ridge(**options, device=device)
-
-
-def compute_scale(X: NDArray) -> NDArray:
-    """Standard deviation of each feature in the dtype of ``X``; 1 where it is constant up to rounding."""
-    scale = np.empty(X.shape[1], dtype=X.dtype)
-    width = max(1, int(_SLAB_BYTES / 8 / len(X)))
-    for start in range(0, X.shape[1], width):
-        columns = X[:, start : start + width]
-        sd = columns.std(axis=0, dtype=np.float64)
-        constant = sd <= 10 * np.finfo(X.dtype).eps * np.abs(columns).max(axis=0)
-        scale[start : start + width] = np.where(constant, 1.0, sd)
-    return scale
-
-
-def make_folds(cv: Any, X: NDArray, groups: ArrayLike | None) -> Folds:
-    """Inner folds as pairs of rows, for the parameter ``cv`` and the ``groups`` of :class:`Ridge`.
-
-    Parameters
-    ----------
-    cv : int, splitter or iterable of (train rows, test rows)
-        A number means contiguous folds, or grouped ones when there are groups.
-    X : array of shape (n, n_features)
-        Features of the training rows.
-    groups : array of shape (n,), optional
-        Rows of one group stay together.
-
-    Returns
-    -------
-    list of (train rows, test rows)
-
-    Raises
-    ------
-    ValueError
-        If there are too few rows or groups for the folds.
-    """
-    if isinstance(cv, int) and not isinstance(cv, bool):
-        n_units = len(X) if groups is None else len(np.unique(np.asarray(groups)))
-        if not 2 <= cv <= n_units:
-            unit = "rows" if groups is None else "groups"
-            raise ValueError(f"cv must be between 2 and the {n_units} {unit}, got {cv}; pass fewer folds.")
-        if groups is not None:
-            cv = GroupKFold(cv)
-    return list(check_cv(cv).split(X, groups=groups))

@@ -18,9 +18,16 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_is_fitted
 
 from neurovis.core import NeuralData, check_array
-from neurovis.core.estimators import validate_estimator_input
+from neurovis.encoding.fitting import (
+    check_penalties,
+    check_rows,
+    check_training,
+    keep_fitted,
+    make_folds,
+    scale_features,
+    score_neuroids,
+)
 from neurovis.encoding.labels import find_labels, number_labels
-from neurovis.encoding.ridge import DEFAULT_ALPHAS, compute_scale, make_folds, score_neuroids
 from neurovis.encoding.ridge_solvers import Folds, choose_alpha, compute_cv_error, solve_ridge
 
 _RIDGE = 1e-10  # of the mean squared error: two spaces that predict alike still give one answer
@@ -44,7 +51,7 @@ class Stacked(MultiOutputMixin, RegressorMixin, BaseEstimator):
     weights_ : array of shape (n_spaces, n_neuroids)
         Share of each space, not negative; sums to 1 over spaces.
     coef_ : array of shape (n_features, n_neuroids)
-        Weights of the features as given, the shares multiplied in; ``(n_features,)`` for a single vector.
+        Weights of the features as given, the shares multiplied in.
     intercept_ : array of shape (n_neuroids,)
         Response to features of zero.
     space_alpha_ : array of shape (n_spaces, n_neuroids)
@@ -52,10 +59,14 @@ class Stacked(MultiOutputMixin, RegressorMixin, BaseEstimator):
     space_error_ : array of shape (n_spaces, n_neuroids)
         Mean squared error of each space alone on held-out rows, at its penalty.
     cv_error_ : array of shape (n_neuroids,)
-        That of the mixture, never above the least of ``space_error_``. The penalties and the weights were
-        chosen on these rows: judge the encoder on others.
+        Mean squared error of the mixture on held-out rows, never above the least of ``space_error_``. The
+        penalties and the weights were chosen on these rows: judge the encoder on others.
     n_features_in_ : int
         Number of features.
+
+    Notes
+    -----
+    With a single response vector the attributes have no axis of neuroids.
     """
 
     _FITTED: ClassVar[tuple[str, ...]] = ("coef_", "intercept_", "weights_", "space_alpha_")
@@ -108,21 +119,12 @@ class Stacked(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If a value is not finite, rows differ, ``spaces`` does not have one entry per feature, a penalty
             is not positive or there are too few rows or groups for the folds.
         """
-        features, measured = validate_estimator_input(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        if len(features) < 2:
-            raise ValueError(f"X must have at least 2 rows, got {len(features)} sample; add rows.")
-        single = measured.ndim == 1
-        responses = measured[:, None] if single else measured
+        features, responses, single = check_training(self, X, y)
         names, space_of = number_labels(self.spaces, features.shape[1], parameter="spaces")
-        scale = compute_scale(features) if self.standardise else np.ones(features.shape[1], features.dtype)
-        scaled = features / scale if self.standardise else features
+        scaled, scale = scale_features(features, self.standardise)
         parts = [scaled[:, space_of == number] for number in range(len(names))]
         folds = make_folds(self.cv, features, groups)
-        alphas = np.atleast_1d(
-            DEFAULT_ALPHAS if self.alphas is None else np.asarray(self.alphas, dtype=float)
-        )
+        alphas = check_penalties(self.alphas)
         options: dict[str, Any] = {
             "fit_intercept": self.fit_intercept,
             "method": self.method,
@@ -143,16 +145,16 @@ class Stacked(MultiOutputMixin, RegressorMixin, BaseEstimator):
             solution = solve_ridge(part, responses, alpha=alpha[number], **options)
             coef[here] = solution.coef * weights[number].astype(coef.dtype) / scale[here, None]
             intercept += (solution.intercept * weights[number]).astype(intercept.dtype)
-        fitted = {
-            "coef_": coef,
-            "intercept_": intercept,
-            "weights_": weights,
-            "space_alpha_": alpha,
-            "space_error_": np.diagonal(products, axis1=1, axis2=2).T.copy(),
-            "cv_error_": np.einsum("kv,vkl,lv->v", weights, products, weights),
-        }
-        for name, values in fitted.items():
-            setattr(self, name, values[..., 0] if single else values)
+        keep_fitted(
+            self,
+            single,
+            coef_=coef,
+            intercept_=intercept,
+            weights_=weights,
+            space_alpha_=alpha,
+            space_error_=np.diagonal(products, axis1=1, axis2=2).T.copy(),
+            cv_error_=np.einsum("kv,vkl,lv->v", weights, products, weights),
+        )
         return self
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -174,9 +176,7 @@ class Stacked(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If a value is not finite or the number of features differs.
         """
-        check_is_fitted(self)
-        features = validate_estimator_input(self, X, dtype=[np.float64, np.float32], reset=False)
-        return features @ self.coef_ + self.intercept_
+        return check_rows(self, X) @ self.coef_ + self.intercept_
 
     def score(self, X: ArrayLike, y: ArrayLike) -> Any:
         """R^2 of each neuroid, never averaged.

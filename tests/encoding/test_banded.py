@@ -84,7 +84,7 @@ def test_scales_are_of_features_or_of_spaces(problem):
     X, y = problem
     options = {"alphas": ALPHAS, "mixtures": np.ones((1, 3)), "n_refinements": 0}
     sizes = np.where(SPACES == "b", 100.0, 0.01)
-    for how, same in (("feature", True), ("space", True), ("none", False)):
+    for how, same in ((True, True), ("space", True), (False, False)):
         plain, scaled = (
             BandedRidge(SPACES, standardise=how, **options).fit(Z, y).predict(Z) for Z in (X, X * sizes)
         )
@@ -139,8 +139,10 @@ def test_storage_keeps_what_prediction_needs(problem, tmp_path):
     ("change", "words"),
     [
         ({"spaces": SPACES[1:]}, "one entry for each of the 42 features, got shape .41,."),
-        ({"standardise": True}, "standardise must be 'feature', 'space' or 'none', got True"),
-        ({"mixtures": -1}, "n_random at least 0"),
+        ({"standardise": "feature"}, "standardise must be True, False or 'space', got 'feature'"),
+        ({"mixtures": -1}, "mixtures must be a whole number of at least 0, got -1; 20 suit 3 spaces"),
+        ({"mixtures": 2.5}, "mixtures must be a whole number of at least 0, got 2.5"),
+        ({"n_refinements": -3}, "n_refinements must be a whole number of at least 0, got -3; 0 keeps"),
         ({"mixtures": np.eye(2)}, "mixtures must have shape .any, 3."),
         ({"alphas": [1.0, -2.0]}, "alphas must be positive, got -2.0"),
         ({"cv": 1}, "cv must be between 2 and the 80 rows, got 1"),

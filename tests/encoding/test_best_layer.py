@@ -103,6 +103,8 @@ def test_one_response_vector_float32_and_groups():
     whole = BestLayer(LAYERS, alphas=ALPHAS).fit(X, y)
     vector = BestLayer(LAYERS, alphas=ALPHAS).fit(X, y[:, 0])
     np.testing.assert_allclose(vector.predict(X), whole.predict(X)[:, 0])
+    assert vector.layer_ == whole.layer_[0]
+    np.testing.assert_allclose(vector.layer_error_, whole.layer_error_[:, 0])
     assert np.isscalar(vector.score(X, y[:, 0]))
     single = BestLayer(LAYERS, alphas=ALPHAS).fit(X.astype("f4"), y.astype("f4"))
     assert single.predict(X.astype("f4")).dtype == np.float32

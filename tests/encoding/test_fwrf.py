@@ -127,6 +127,8 @@ def test_order_of_columns_and_dtype_do_not_matter(rng):
     np.testing.assert_allclose(single.predict(X), ours.predict(X), atol=1e-3)
     vector = FeatureWeightedRF(ROWS, COLUMNS, CHANNELS, **options).fit(X, y[:, 0])
     np.testing.assert_allclose(vector.predict(X), ours.predict(X)[:, 0])
+    assert (vector.x_dva_, vector.sigma_dva_) == (ours.x_dva_[0], ours.sigma_dva_[0])
+    np.testing.assert_allclose(vector.field_error_, ours.field_error_[:, 0])
     assert np.isscalar(vector.score(X, y[:, 0]))
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neurovis.core import Encoder
-from neurovis.encoding import ridge
+from neurovis.encoding import fitting
 from neurovis.encoding.ridge import Ridge, make_ridge
 
 ALPHAS = np.logspace(-1, 4, 6)
@@ -73,6 +73,8 @@ def test_one_response_vector_equals_one_column(problem):
     vector, column = Ridge(ALPHAS).fit(X, y[:, 0]), Ridge(ALPHAS).fit(X, y[:, :1])
     np.testing.assert_array_equal(vector.predict(X), column.predict(X)[:, 0])
     assert vector.coef_.shape == (12,)
+    assert vector.cv_error_.shape == (6,)
+    np.testing.assert_array_equal(vector.cv_error_, column.cv_error_[:, 0])
     assert np.isscalar(vector.score(X, y[:, 0]))
 
 
@@ -108,6 +110,8 @@ def test_groups_keep_repeats_together(rng):
     grouped = Ridge(ALPHAS).fit(X[order], y[order], groups=stimulus[order])
     explicit = Ridge(ALPHAS, cv=list(GroupKFold(5).split(X[order], groups=stimulus[order])))
     np.testing.assert_array_equal(grouped.cv_error_, explicit.fit(X[order], y[order]).cv_error_)
+    counted = Ridge(ALPHAS, cv=np.int64(5)).fit(X[order], y[order], groups=stimulus[order])
+    np.testing.assert_array_equal(grouped.cv_error_, counted.cv_error_)
     # Repeats on both sides of a fold let the noise features look predictive.
     assert leaking.cv_error_.min(0).max() < 0.1
     assert grouped.cv_error_.min(0).min() > 0.3
@@ -138,7 +142,7 @@ def test_columns_at_a_time_change_nothing(problem, monkeypatch):
     X, y = problem
     whole = Ridge(ALPHAS).fit(X, y)
     scores = whole.score(X, y)
-    monkeypatch.setattr(ridge, "_SLAB_BYTES", 8 * len(X))
+    monkeypatch.setattr(fitting, "_SLAB_BYTES", 8 * len(X))
     parts = Ridge(ALPHAS).fit(X, y)
     np.testing.assert_allclose(parts.coef_, whole.coef_)
     np.testing.assert_allclose(parts.score(X, y), scores)
@@ -160,13 +164,31 @@ def test_input_is_left_as_it_came(problem):
     [
         ({"alphas": [1.0, -2.0]}, "alphas must be positive, got -2.0"),
         ({"alphas": []}, "alphas must be positive, got none"),
+        (
+            {"alphas": [[1, 2]]},
+            r"alphas must have 0 or 1 dimension\(s\), got shape \(1, 2\); pass one penalty",
+        ),
+        ({"alphas": [1.0, np.inf]}, "alphas must be finite"),
         ({"cv": 1}, "cv must be between 2 and the 60 rows, got 1"),
+        ({"cv": 1.5}, "cv must be a number of folds, a splitter or pairs .* got 1.5; pass for example 5"),
+        ({"cv": "5"}, "cv must be a number of folds, a splitter or pairs .* got '5'"),
+        ({"cv": True}, "cv must be a number of folds, a splitter or pairs .* got True"),
+        ({"standardise": "space"}, "standardise must be True or False, got 'space'; only BandedRidge"),
         ({"method": "svd"}, "method must be 'auto', 'primal' or 'dual', got 'svd'"),
     ],
 )
 def test_bad_parameters(problem, change, words):
     with pytest.raises(ValueError, match=words):
         Ridge(**change).fit(*problem)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_unknown_device(problem, device):
+    pytest.importorskip("torch")
+    with pytest.raises(
+        ValueError, match=f"device must be 'cpu' or a torch device .* got '{device}'; pass 'cpu'"
+    ):
+        Ridge(device=device).fit(*problem)
 
 
 def test_bad_data(problem):

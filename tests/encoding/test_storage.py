@@ -11,7 +11,9 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from neurovis.encoding import storage
 from neurovis.encoding.best_layer import BestLayer
+from neurovis.encoding.prf import PRF
 from neurovis.encoding.ridge import Ridge
+from neurovis.encoding.stacking import Stacked
 from neurovis.encoding.storage import (
     ENCODER_CLASSES,
     compute_neuroid_hash,
@@ -95,6 +97,15 @@ def test_round_trip_predicts_alike(columns, dtype, problem, tmp_path):
     assert repr(read.cv) == repr(fitted.cv)
     with pytest.raises(ValueError, match="features"):
         read.predict(X[:, :3])
+
+
+@pytest.mark.parametrize("encoder", [BestLayer(np.arange(4) % 2), PRF(), Stacked(np.arange(4) % 2)])
+def test_a_single_response_vector_stays_one(encoder, problem, tmp_path):
+    X, y = problem
+    fitted = encoder.fit(X, y[:, 0])
+    read = read_encoder(write_encoder(fitted, tmp_path / "one.safetensors", neuroid_ids=IDS[:1]))
+    assert read.predict(X).shape == (len(X),)
+    np.testing.assert_array_equal(read.predict(X), fitted.predict(X))
 
 
 def test_a_stack_of_encoders_round_trips(problem, tmp_path, pair_is_known):

@@ -154,6 +154,9 @@ def test_queries_of_regions_hemispheres_and_neuroids(fitted, problem):
     plain = make_encoder(regions=None, region_names=None, hemisphere=None).fit(X, y)
     assert plain.attend(X)["query"].values.tolist() == ["no region"]
     assert plain.outside_.all()
+    alone = make_encoder(regions=None, region_names=None, hemisphere=None).fit(X, y[:, 0])
+    assert np.ndim(alone.validation_r_) == np.ndim(alone.alpha_) == np.ndim(alone.outside_) == 0
+    assert alone.predict(X).shape == (40,)
 
 
 def test_labels_are_flags_that_do_not_overlap(problem):
