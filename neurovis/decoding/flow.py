@@ -187,7 +187,8 @@ def train_flow_decoder(
     Parameters
     ----------
     brain : array of shape (n, n_voxels)
-        Responses to each clip; for fMRI the samples around it side by side (:func:`neurovis.decoding.windows.stack_windows`).
+        Responses to each clip; for fMRI the samples around it side by side
+        (:func:`neurovis.decoding.windows.stack_windows`).
     frame : array of shape (n, n_channels, height, width)
         Features of the first frame on the grid of the flow.
     flow : array of shape (n, n_steps, height, width, 2)

@@ -53,7 +53,7 @@ def check(table):
 
 
 def test_brain_and_frame_together_give_the_flow_of_the_object():
-    check(compare(0, n_train=900, n_test=300, n_epochs=12))
+    check(compare(0, n_train=900, n_test=200, n_epochs=12))
 
 
 @pytest.mark.slow
