@@ -19,7 +19,7 @@ app = typer.Typer(help="Models of motion.", no_args_is_help=True)
 def train_v1mt(
     out: Path = typer.Option(Path("models/v1mt-small"), help="Folder of weights and card."),
     size: str = typer.Option("small", help="small (64 px, for a processor) or paper (256 px)."),
-    n_epochs: int = typer.Option(60, help="Passes, each over new movies."),
+    n_epochs: int = typer.Option(36, help="Passes, each over new movies."),
     n_movies: int = typer.Option(50, help="Generated movies of a pass, eight samples each."),
     seed: int = typer.Option(0, help="Seed of initial weights."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
@@ -244,13 +244,13 @@ def summarise_movies(
         table,
         out / "movies.tsv",
         title="Motion against pattern in hMT and V1",
-        caption=f"{caption}; explained is the share of the explainable variance.",
+        caption=f"{caption}; static and motion are shares of the explainable variance.",
         section=section,
         order=14,
     )
     write_figure(
         plot_recovery(
-            table["true_share"], table["share"], groups=table["region"].to_numpy(dtype=str),
+            table["true_motion"], table["share"], groups=table["region"].to_numpy(dtype=str),
             label="share of motion",
         ),
         out / "movies.png",

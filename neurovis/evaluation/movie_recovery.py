@@ -52,9 +52,10 @@ def run_movie_recovery(
     Returns
     -------
     pandas.DataFrame
-        One row per region of :data:`REGIONS`: ``share`` of motion in the explained variance (product
-        measure) of responsive vertices, ``true_share`` in the noise-free response to the held-out clips,
-        ``difference``, ``explained`` share of the explainable variance, ``n_vertices`` and ``seed``.
+        One row per region of :data:`REGIONS`, over its responsive vertices: ``static`` and ``motion``, shares
+        of the explainable variance of the held-out clips (product measure), ``true_static`` and
+        ``true_motion`` in the noise-free response; ``share``, that of motion in what is explained, which
+        does not depend on how much that is; ``difference`` from ``true_motion``, ``n_vertices``, ``seed``.
 
     Notes
     -----
@@ -85,17 +86,19 @@ def run_movie_recovery(
     order = prepare_split(data, test)[0]["stimulus_id"].values
     sources = clips.table.loc[order, "source"].to_numpy()
     encoder = BandedRidge(
-        mixtures=np.array(_MIXTURES), n_refinements=5, alphas=np.logspace(0, 7, 8),
-        cv=list(GroupKFold(_N_FOLDS).split(order, groups=sources)),
+        mixtures=np.array(_MIXTURES), n_refinements=5, alphas=np.logspace(-1, 7, 9),
+        cv=list(GroupKFold(_N_FOLDS).split(order, groups=sources)), standardise="space",
     )  # fmt: skip
     values = partition_variance(features, data, encoder, test_ids=test, n_permutations=n_permutations).values
-    truth = responses.compute_shares({"test": test}).values[1]
+    truth = responses.compute_shares({"test": test}).values
     rows = []
     for region in REGIONS:
         chosen = (subject.table["responsive"] & (subject.table["region"] == region)).to_numpy()
         product, ceiling = (values[name].values[..., chosen] for name in ("product", "ceiling"))
-        share, true = product[1].sum() / product.sum(), np.average(truth[chosen], weights=ceiling)
-        row = {"region": region, "share": share, "true_share": true, "difference": share - true}
-        row |= {"explained": product.sum() / ceiling.sum(), "n_vertices": int(chosen.sum()), "seed": seed}
-        rows.append(row)
+        static, moving = product.sum(axis=1) / ceiling.sum()
+        true_static, true_motion = np.average(truth[:, chosen], weights=ceiling, axis=1)
+        share = moving / (static + moving)
+        row = {"region": region, "static": static, "true_static": true_static, "motion": moving}
+        row |= {"true_motion": true_motion, "share": share, "difference": share - true_motion}
+        rows.append({**row, "n_vertices": int(chosen.sum()), "seed": seed})
     return pd.DataFrame(rows)

@@ -5,13 +5,11 @@ import pytest
 import xarray as xr
 from scipy import signal
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.model_selection import GroupKFold
 
 from neurovis.core import make_neural_data
-from neurovis.datasets.simulated import make_subject, simulate_betas
-from neurovis.datasets.simulated.movies import compute_movie_responses, select_regions
 from neurovis.encoding.banded import BandedRidge
 from neurovis.encoding.ridge import Ridge
+from neurovis.evaluation.movie_recovery import run_movie_recovery
 from neurovis.evaluation.movies import (
     arrange_features,
     compute_turn_test,
@@ -20,14 +18,6 @@ from neurovis.evaluation.movies import (
     partition_movie_variance,
     prepare_movie_rows,
 )
-from neurovis.evaluation.partitioning import partition_variance
-from neurovis.evaluation.preparation import prepare_split
-from neurovis.features.arrays import join_spaces
-from neurovis.features.frames import FrameFeatures
-from neurovis.features.gabor import GaborPyramid
-from neurovis.motion.features import MotionEnergyFeatures
-from neurovis.stimuli.movie_variants import write_movie_variants
-from neurovis.stimuli.world_movies import make_movie_world
 
 T_R, K = 2.0, 24
 KERNEL = np.array([0.0, 0.5, 0.3, 0.2])
@@ -248,72 +238,36 @@ def test_bad_input_is_refused():
         evaluate_movie_encoding(features, bare, RIDGE, test_segments=test)
 
 
-def recover_shares(seed, folder, *, n_movies):
-    """Per region: what is recovered of the explainable variance (static, motion), and the true shares."""
-    world = make_movie_world(
-        folder / "world", n_movies=n_movies, seed=seed + 100, n_frames=24, fps=12.0, size_px=32
-    )
-    clips = write_movie_variants(world, folder / "clips")
-    subject = select_regions(make_subject("01", seed=seed), ("V1", "hMT"))
-    responses = compute_movie_responses(subject, clips)
-    trained = set(world.stimulus_ids[: 3 * n_movies // 4])
-    test = [item for item, source in clips.table["source"].items() if source not in trained]
-    data = simulate_betas(
-        subject, clips, n_repeats={item: 10 if item in set(test) else 3 for item in clips.stimulus_ids},
-        n_sessions=10, seed=seed, responses=responses.parts.sum(axis=0),
-    )  # fmt: skip
-    motion = MotionEnergyFeatures((0, 3, 4, 6, 8), (0, 1, 2, 4), spacing_sd=1.5)
-    features = join_spaces(
-        {
-            "static": FrameFeatures(GaborPyramid())(clips, layers=["energy"])["energy"],
-            "motion": motion(clips, layers=["opponent_energy"])["opponent_energy"],
-        }
-    )
-    # Versions of one movie stay on one side of the inner folds.
-    order = prepare_split(data, test)[0]["stimulus_id"].values
-    sources = clips.table.loc[order, "source"].to_numpy()
-    encoder = BandedRidge(
-        mixtures=np.array([[1, 1], [1, 0], [0, 1], [1, 0.1], [0.1, 1], [1, 0.01], [0.01, 1]]),
-        n_refinements=5, alphas=np.logspace(-1, 7, 9), cv=list(GroupKFold(4).split(order, groups=sources)),
-        standardise="space",
-    )  # fmt: skip
-    values = partition_variance(features, data, encoder, test_ids=test, n_permutations=100).values
-    truth = responses.compute_shares({"test": test})
-    found = {}
-    for region in ("V1", "hMT"):
-        chosen = (subject.table["responsive"] & (subject.table["region"] == region)).to_numpy()
-        product, ceiling = (values[name].values[..., chosen] for name in ("product", "ceiling"))
-        true = np.average(truth.values[:, chosen], weights=ceiling, axis=1)
-        found[region] = product.sum(axis=1) / ceiling.sum(), true
-        print(f"seed {seed} {region}: static, motion {found[region][0].round(3)}, true {true.round(3)}")
-    return found
-
-
-def check_split(found, *, at_least):
+def check_split(table, *, at_least):
     """Of what is explained, motion has its true share to a tenth; how much that is depends on the data."""
-    for region, (share, true) in found.items():
-        assert abs(share[1] / share.sum() - true[1]) < 0.1, region
-        assert share.sum() > at_least, region
-    assert found["hMT"][1][1] > 0.6
-    assert found["V1"][1][1] < 1e-6
+    assert table["region"].tolist() == ["V1", "hMT"]
+    assert (table["difference"].abs() < 0.1).all(), table
+    assert (table["static"] + table["motion"] > at_least).all(), table
+    assert table["true_motion"].iloc[0] < 1e-6
+    assert table["true_motion"].iloc[1] > 0.5
 
 
 @pytest.mark.timeout(600)
 def test_hmt_and_v1_split_into_motion_and_pattern(tmp_path):
-    check_split(recover_shares(0, tmp_path, n_movies=40), at_least=0.6)
+    check_split(run_movie_recovery(tmp_path, seed=0, n_movies=40), at_least=0.6)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))
 def test_the_split_holds_over_seeds(seed, tmp_path):
-    check_split(recover_shares(seed, tmp_path, n_movies=64), at_least=0.55)
+    check_split(run_movie_recovery(tmp_path, seed=seed, n_movies=64), at_least=0.55)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_with_more_movies_the_shares_themselves_come_back(tmp_path):
-    found = recover_shares(1, tmp_path, n_movies=170)
-    check_split(found, at_least=0.8)
-    for region, (share, true) in found.items():
-        np.testing.assert_allclose(share, true, atol=0.12, err_msg=region)
+    table = run_movie_recovery(tmp_path, seed=1, n_movies=170)
+    check_split(table, at_least=0.8)
+    for part in ("static", "motion"):
+        np.testing.assert_allclose(table[part], table[f"true_{part}"], atol=0.12)
+
+
+def test_too_few_movies_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="n_movies"):
+        run_movie_recovery(tmp_path, seed=0, n_movies=4)
