@@ -5,12 +5,12 @@
 Temporal stage: the product with Toeplitz blocks against four grouped convolutions. Attention: the streamed
 graph against the whole one, forward alone and with the gradient. Prints one line each: median seconds, the
 median ratio over pairs in alternation, the largest difference of results relative to the largest one (of the
-gradients where there are any), and the memory that each adds in a forked process of its own.
+gradients where there are any), and the largest sum of tensors that each holds at a time.
 """
 
 import argparse
+import itertools
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -73,17 +73,14 @@ def make_attention(n_tokens: int, n_channels: int, seed: int, *, gradient: bool)
 
 
 def measure_memory(run: Run) -> float:
-    """Memory that one call adds to the process [MiB]."""
-
-    def measure_peak(work: Callable[[], object]) -> float:
-        child = os.fork()
-        if child == 0:
-            work()
-            os._exit(0)
-        _, _, usage = os.wait4(child, 0)
-        return usage.ru_maxrss / 1024
-
-    return measure_peak(run) - measure_peak(lambda: None)
+    """Largest sum of tensors that one call holds at a time [MiB]."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        run()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(sizes)) / 2**20
 
 
 def compare(label: str, peer: Run, ours: Run, n_pairs: int) -> None:
@@ -113,12 +110,12 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=32)
     parser.add_argument("--sides", type=int, nargs="+", default=[64], help="frames of a level [px]")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    # One thread: a forked process has no others.
-    torch.set_num_threads(1)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"float32, 1 thread, seed {options.seed}, {options.pairs} pairs, {start:.0f} MiB at the start")
+    torch.set_num_threads(options.threads)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own messages
+    print(f"float32, {options.threads} thread(s), seed {options.seed}, {options.pairs} pairs")
     for side in options.sides:
         compare(
             f"temporal, {options.units} units, {side} px", *make_temporal(options.units, side, options.seed),

@@ -86,7 +86,7 @@ def train_v1mt(
     out: str | Path,
     *,
     size: str = "small",
-    n_epochs: int = 60,
+    n_epochs: int = 36,
     seed: int = 0,
     device: str = "cpu",
     amp: bool = False,
@@ -222,6 +222,7 @@ Mean end-point error [px] on {quality["n_movies"]} unseen movies of each kind (s
 
 {format_quality(quality["end_point_error_px"])}
 
-Lowest error: {best}. The mean over kinds says most about those where a method fails; classical methods see
-two frames, this model {config["size"]["n_frames"]}.
+Lowest error: {best}.
+The mean over kinds says most about those where a method fails. Classical methods see two frames, this model
+{config["size"]["n_frames"]}.
 """

@@ -165,7 +165,10 @@ class IntegrationStep(nn.Module):
         nodes = _to_nodes(values)
         spread = spread_dense if nodes.shape[1] <= DENSE_LIMIT else spread_streamed
         spreading = self.to_values(nodes)
-        message = self.norm(self.merge(spread(features, gain.to(features), spreading.to(features))))
+        # Exponentials of half-precision similarities would be off by percents.
+        with torch.autocast(nodes.device.type, enabled=False):
+            message = spread(features.float(), gain.float(), spreading.float())
+        message = self.norm(self.merge(message))
         message = self.mix(torch.cat([nodes, message], dim=-1))
         shown = _to_map(self.attention_message(message), values)
         attention = self.attention_gru(attention, self.attention_mix(torch.cat([attention, shown], dim=1)))
