@@ -10,7 +10,6 @@ gradients where there are any), and the largest sum of tensors that each holds a
 
 import argparse
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -114,7 +113,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's own messages
     print(f"float32, {options.threads} thread(s), seed {options.seed}, {options.pairs} pairs")
     for side in options.sides:
         compare(
