@@ -126,3 +126,47 @@ def section_of(dataset, default):
         if dataset == "simulated"
         else read_card_entry(name_of(dataset), "title")
     )
+
+
+def parts_of(features):
+    """Options that name the files of a joint space."""
+    return " ".join(f"--features {path}" for path in features)
+
+
+def reference_option(dataset):
+    """The model that the others are compared with; the command takes the first by default."""
+    reference = entry_of(dataset).get("reference")
+    return f"--reference '{reference}'" if reference else ""
+
+
+def space_of(name):
+    """Catalog name and options of a feature space; a name that the config does not define is the catalog's."""
+    return config["spaces"].get(name, {"space": name})
+
+
+def code_of(name):
+    """Parts of the package that decide the numbers of a feature space, as the cache of features sees them."""
+    motion = space_of(name)["space"].startswith("motion-energy")
+    return ["features", "core", *(["motion", "io.video"] if motion else [])]
+
+
+def root_option(dataset):
+    """--root of a data set: its own `root`, or the folder of all; nothing leaves the search to the command."""
+    own = entry_of(dataset).get("root")
+    try:
+        return f"--root {shlex.quote(str(own or find_real_root(config)))}"
+    except FileNotFoundError:
+        return ""
+
+
+def targets_of(dataset):
+    """Figures and tables of a published data set with images."""
+    return [
+        f"results/{dataset}/figures/stimuli.png",
+        *([f"results/{dataset}/rsa/rsa.tsv"] if rsa_subjects_of(dataset) else []),
+        *(
+            figure
+            for subject in subjects_of(dataset)
+            for figure in figures_of(dataset, subject)
+        ),
+    ]

@@ -1,17 +1,6 @@
 # Voxel encoders: one job per subject and model; regions and neuroids are loops inside.
 
 
-def parts_of(features):
-    """Options that name the files of a joint space."""
-    return " ".join(f"--features {path}" for path in features)
-
-
-def reference_option(dataset):
-    """The model that the others are compared with; the command takes the first by default."""
-    reference = entry_of(dataset).get("reference")
-    return f"--reference '{reference}'" if reference else ""
-
-
 rule fit_encoder:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",

@@ -1,17 +1,6 @@
 # Feature spaces: one job per (stimulus set, feature space), shared by every subject.
 
 
-def space_of(name):
-    """Catalog name and options of a feature space; a name that the config does not define is the catalog's."""
-    return config["spaces"].get(name, {"space": name})
-
-
-def code_of(name):
-    """Parts of the package that decide the numbers of a feature space, as the cache of features sees them."""
-    motion = space_of(name)["space"].startswith("motion-energy")
-    return ["features", "core", *(["motion", "io.video"] if motion else [])]
-
-
 rule extract_features:
     input:
         stimuli="results/{dataset}/stimuli/stimuli.json",

@@ -1,15 +1,6 @@
 # Published data sets in the form that the shared rules read, and the study of each one's own question.
 
 
-def root_option(dataset):
-    """--root of a data set: its own `root`, or the folder of all; nothing leaves the search to the command."""
-    own = entry_of(dataset).get("root")
-    try:
-        return f"--root {shlex.quote(str(own or find_real_root(config)))}"
-    except FileNotFoundError:
-        return ""
-
-
 rule gather_stimuli:
     output:
         stimuli="results/{dataset}/stimuli/stimuli.json",

@@ -58,19 +58,6 @@ rule report_simulated:
         " --logs logs/simulated --config {input.config} --out {output.report} > {log} 2>&1"
 
 
-def targets_of(dataset):
-    """Figures and tables of a published data set with images."""
-    return [
-        f"results/{dataset}/figures/stimuli.png",
-        *([f"results/{dataset}/rsa/rsa.tsv"] if rsa_subjects_of(dataset) else []),
-        *(
-            figure
-            for subject in subjects_of(dataset)
-            for figure in figures_of(dataset, subject)
-        ),
-    ]
-
-
 # One data set alone, e.g. a large one on a cluster: snakemake results/real/nsd/report.html
 rule report_dataset:
     input:
