@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neurovis.core.fixations import Fixations, check_fixations, iterate_scanpaths, make_fixations
     from neurovis.core.imports import import_optional
     from neurovis.core.neural import (
         NeuralData,
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
         make_neural_data,
     )
     from neurovis.core.paths import find_cache_root, find_data_root, find_model
-    from neurovis.core.protocols import Encoder, FeatureExtractor, Loader, Metric
+    from neurovis.core.protocols import Encoder, FeatureExtractor, GazeModel, Loader, Metric, Objective
     from neurovis.core.provenance import (
         OtherConfigurationError,
         compute_config_hash,
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Encoder": "protocols",
     "FeatureExtractor": "protocols",
+    "Fixations": "fixations",
+    "GazeModel": "protocols",
     "Loader": "protocols",
     "Metric": "protocols",
     "NeuralData": "neural",
+    "Objective": "protocols",
     "OtherConfigurationError": "provenance",
     "Registry": "registry",
     "Score": "score",
@@ -43,6 +47,7 @@ _MODULE_OF = {
     "align": "neural",
     "average_repeats": "neural",
     "check_array": "validation",
+    "check_fixations": "fixations",
     "check_neural_data": "neural",
     "check_option": "validation",
     "compute_config_hash": "provenance",
@@ -52,6 +57,8 @@ _MODULE_OF = {
     "find_data_root": "paths",
     "find_model": "paths",
     "import_optional": "imports",
+    "iterate_scanpaths": "fixations",
+    "make_fixations": "fixations",
     "make_grid_dva": "units",
     "make_neural_data": "neural",
     "make_provenance": "provenance",
@@ -61,9 +68,12 @@ _MODULE_OF = {
 __all__ = [
     "Encoder",
     "FeatureExtractor",
+    "Fixations",
+    "GazeModel",
     "Loader",
     "Metric",
     "NeuralData",
+    "Objective",
     "OtherConfigurationError",
     "Registry",
     "Score",
@@ -71,6 +81,7 @@ __all__ = [
     "align",
     "average_repeats",
     "check_array",
+    "check_fixations",
     "check_neural_data",
     "check_option",
     "compute_config_hash",
@@ -80,6 +91,8 @@ __all__ = [
     "find_data_root",
     "find_model",
     "import_optional",
+    "iterate_scanpaths",
+    "make_fixations",
     "make_grid_dva",
     "make_neural_data",
     "make_provenance",

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurovis.core.fixations import Fixations
 from neurovis.core.neural import NeuralData
 from neurovis.core.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Metric = Callable[[NDArray, NDArray], NDArray]
 """Truth (n, k) and prediction (n, k) to one value per column (k,)."""
 
-Loader = Callable[..., tuple[StimulusSet, NeuralData]]
-"""Keyword-only ``subject=None, root=None, **choices`` to stimuli and responses."""
+Loader = Callable[..., tuple[StimulusSet, NeuralData | Fixations]]
+"""Keyword-only ``subject=None, root=None, **choices`` to stimuli and responses, or fixations."""
+
+Objective = Callable[["Tensor"], "Tensor"]
+"""Images (n, 3, height, width) in [0, 1] to one value per image (n,); larger is better, differentiable."""
 
 
 @runtime_checkable
@@ -58,4 +65,24 @@ class Encoder(Protocol):
 
     def score(self, X: NDArray, y: NDArray) -> NDArray:
         """R^2 per neuroid (n_neuroids,), never averaged."""
+        ...
+
+
+@runtime_checkable
+class GazeModel(Protocol):
+    """Where the next fixation falls; one method gives likelihood, information gain, AUC, NSS and samples."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model in tables."""
+        ...
+
+    def log_density(
+        self, image: NDArray[Any], history: Fixations, *, target: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Natural logarithm of the probability of each pixel (height, width); its ``exp`` sums to 1.
+
+        ``image`` is (height, width, 3) uint8, ``history`` holds the fixations made so far (perhaps none) and
+        ``target`` is the picture of what is searched for, if anything is.
+        """
         ...
