@@ -1,0 +1,1 @@
+"""Foveation: sampling and pooling whose resolution falls with the distance from fixation."""
