@@ -88,3 +88,25 @@ rule summarise_movies:
         ),
     shell:
         "neurovis motion summarise-movies {params.tables} --out $(dirname {output.table}) > {log} 2>&1"
+
+
+rule decode_flow:
+    output:
+        table=f"{MOTION}/decoding/decoding.tsv",
+    log:
+        "logs/simulated/motion/decode_flow.log",
+    benchmark:
+        "logs/benchmarks/decode_flow/all.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    params:
+        code=compute_fingerprint(
+            "decoding", "datasets.simulated.flow", "evaluation.flow_decoding"
+        ),
+        seed=config["seed"],
+    shell:
+        "neurovis motion decode-flow --seed {params.seed} --out $(dirname {output.table}) > {log} 2>&1"

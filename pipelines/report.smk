@@ -35,6 +35,7 @@ rule report_simulated:
             f"{MOTION}/physiology/stages.tsv",
             f"{MOTION}/flow/flow.tsv",
             f"{MOTION}/movies/movies.tsv",
+            f"{MOTION}/decoding/decoding.tsv",
         ],
         models=[
             figure

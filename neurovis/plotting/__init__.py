@@ -6,7 +6,7 @@ import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
-from neurovis.plotting.flow_fields import plot_flow_fields  # noqa: E402
+from neurovis.plotting.flow_fields import plot_film_strips, plot_flow_fields  # noqa: E402
 from neurovis.plotting.motion import (  # noqa: E402
     plot_direction_tuning,
     plot_flow,
@@ -43,6 +43,7 @@ __all__ = [
     "plot_confusion",
     "plot_direction_tuning",
     "plot_feature_comparison",
+    "plot_film_strips",
     "plot_flow",
     "plot_flow_fields",
     "plot_flow_reports",

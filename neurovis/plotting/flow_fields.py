@@ -55,3 +55,46 @@ def plot_flow_fields(rows: Sequence[tuple[str, ArrayLike, Mapping[str, ArrayLike
     for ax, title in zip(grid[0], ["frame", *names], strict=True):
         ax.set_title(title)
     return grid[0, 0]
+
+
+@styled
+def plot_film_strips(strips: Mapping[str, ArrayLike], *, n_frames: int = 5) -> Axes:
+    """Movies as rows of frames, for comparison from top to bottom.
+
+    Parameters
+    ----------
+    strips : mapping of str to array of shape (n_frames, height, width, 3)
+        Movies of one length by name, uint8.
+    n_frames : int
+        Frames that are shown, spread evenly from the first to the last.
+
+    Returns
+    -------
+    Axes
+        That of the first frame; its figure holds all.
+
+    Raises
+    ------
+    ValueError
+        If there is no movie, movies differ in length, or have fewer frames than are to be shown.
+    """
+    movies = {name: np.asarray(movie) for name, movie in strips.items()}
+    lengths = {len(movie) for movie in movies.values()}
+    if len(lengths) != 1 or min(lengths) < n_frames:
+        raise ValueError(
+            f"strips must hold movies of one length of at least {n_frames} frames, got lengths "
+            f"{sorted(lengths)}; cut them alike or lower n_frames."
+        )
+    shown = np.linspace(0, lengths.pop() - 1, n_frames).round().astype(int)
+    _, grid = plt.subplots(
+        len(movies), n_frames, squeeze=False, figsize=(_SIDE * n_frames, _SIDE * len(movies))
+    )
+    for axes, (name, movie) in zip(grid, movies.items(), strict=True):
+        for ax, frame in zip(axes, shown, strict=True):
+            ax.imshow(movie[frame])
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        axes[0].set_ylabel(name)
+    for ax, frame in zip(grid[0], shown, strict=True):
+        ax.set_title(f"frame {frame}")
+    return grid[0, 0]

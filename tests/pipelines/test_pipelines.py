@@ -72,6 +72,7 @@ def test_main_job_is_planned_whole(tmp_path):
     assert jobs["recover_seed"] == 5
     assert jobs["encode_movies"] == 2
     assert jobs["examine_motion"] == jobs["compare_flow"] == jobs["summarise_movies"] == 1
+    assert jobs["decode_flow"] == 1
     assert jobs["report_simulated"] == 1
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurovis.plotting import plot_flow_fields
+from neurovis.plotting import plot_film_strips, plot_flow_fields
 
 
 def test_every_movie_is_on_the_scale_of_its_truth(rng):
@@ -27,3 +27,13 @@ def test_every_movie_is_on_the_scale_of_its_truth(rng):
 def test_rows_of_other_names_are_refused(rows):
     with pytest.raises(ValueError, match="same names"):
         plot_flow_fields(rows)
+
+
+def test_film_strips_show_first_and_last_frame(rng):
+    strips = {name: rng.integers(0, 256, (9, 4, 4, 3), dtype=np.uint8) for name in ("true", "decoded")}
+    panels = plot_film_strips(strips, n_frames=3).figure.axes
+    assert [ax.get_title(loc="left") for ax in panels[:3]] == ["frame 0", "frame 4", "frame 8"]
+    assert panels[3].get_ylabel() == "decoded"
+    np.testing.assert_array_equal(panels[5].images[0].get_array(), strips["decoded"][8])
+    with pytest.raises(ValueError, match="one length of at least 5"):
+        plot_film_strips({"a": strips["true"], "b": strips["true"][:7]})
