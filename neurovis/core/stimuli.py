@@ -33,8 +33,9 @@ class StimulusSet:
         Name of the set.
     table : pandas.DataFrame
         Index ``stimulus_id`` (unique strings); column ``path`` relative to ``root``, of a file or of a row
-        of a brick (see the module's docstring); further columns describe the stimuli. Its attribute
-        ``obtain`` says where to get files that do not come with the set.
+        of a brick (see the module's docstring), empty if the stimulus itself is not part of the data;
+        further columns describe the stimuli. Its attribute ``obtain`` says where to get files that do not
+        come with the set.
     root : pathlib.Path
         Folder that the paths are relative to.
     size_dva : tuple of float
@@ -95,6 +96,8 @@ class StimulusSet:
         ------
         KeyError
             If the id is not in the set.
+        FileNotFoundError
+            If the stimulus is not part of the data.
         ValueError
             If the stimulus is a row of a brick, which has no file of its own.
         """
@@ -118,7 +121,7 @@ class StimulusSet:
         Raises
         ------
         FileNotFoundError
-            If the file is missing.
+            If the file is missing or the stimulus is not part of the data.
         ValueError
             If a ``.npy`` file or a brick does not hold uint8 RGB, or a brick lacks the array or the row.
         """
@@ -199,7 +202,14 @@ class StimulusSet:
     def _entry(self, stimulus_id: str) -> str:
         if stimulus_id not in self.table.index:
             raise KeyError(f"stimulus_id {stimulus_id!r} is not in stimulus set {self.name!r}")
-        return str(self.table.loc[stimulus_id, "path"])
+        entry: Any = self.table.loc[stimulus_id, "path"]
+        # A table that was written and read again has NaN for what was empty.
+        if pd.isna(entry) or not entry:
+            remedy = self.table.attrs.get("obtain", "use its positions and labels only")
+            raise FileNotFoundError(
+                f"stimulus {stimulus_id!r} of {self.name!r} comes without its file (empty path); {remedy}."
+            )
+        return str(entry)
 
     def _content(self, stimulus_id: str) -> bytes:
         if not _BRICK.fullmatch(self._entry(stimulus_id)):

@@ -137,3 +137,17 @@ def test_a_hash_sign_in_a_file_name_is_no_brick(stimuli):
     np.save(stimulus_set.root / name, pixels)
     table = pd.DataFrame({"path": [name]}, index=["a"])
     np.testing.assert_array_equal(StimulusSet("n", table, stimulus_set.root, (6.0, 8.0)).load("a"), pixels)
+
+
+@pytest.mark.parametrize("empty", ["", np.nan])
+def test_stimulus_without_a_file_says_so(tmp_path, empty):
+    table = pd.DataFrame({"path": [empty]}, index=["a"])
+    stimulus_set = StimulusSet("gaze only", table, tmp_path, (6.0, 8.0))
+    for use in (stimulus_set.load, stimulus_set.path, lambda name: stimulus_set.export(name, tmp_path)):
+        with pytest.raises(FileNotFoundError, match="'a' of 'gaze only' comes without its file"):
+            use("a")
+    with pytest.raises(FileNotFoundError, match="comes without its file"):
+        stimulus_set.compute_hash()
+    table.attrs["obtain"] = "ask the authors"
+    with pytest.raises(FileNotFoundError, match=r"ask the authors\.$"):
+        StimulusSet("gaze only", table, tmp_path, (6.0, 8.0)).load("a")
