@@ -165,7 +165,7 @@ def iterate_scanpaths(fixations: Fixations) -> Iterator[tuple[tuple[str, str, in
         Rows of that scanpath, numbered from 0.
     """
     for key, rows in fixations.groupby(SCANPATH_KEYS, sort=False):
-        subject, stimulus_id, trial = cast(tuple[str, str, int], key)
+        subject, stimulus_id, trial = cast("tuple[str, str, int]", key)
         yield (subject, stimulus_id, int(trial)), rows.reset_index(drop=True)
 
 
