@@ -26,6 +26,7 @@ def fit(
     options: str = typer.Option("{}", help="Options of the encoder as JSON."),
     prediction: Path | None = typer.Option(None, help="netCDF file of held-out responses and predictions."),
     weights: Path | None = typer.Option(None, help="safetensors file of the encoder of all training data."),
+    part: str = typer.Option("1/1", help="Part of the training stimuli; 1/2 and 2/2 share none."),
     n_folds: int = typer.Option(5, help="Folds over stimuli, where there is no column `split`."),
     n_permutations: int = typer.Option(1000, help="Permutations of the held-out stimuli."),
     fdr: float = typer.Option(0.05, help="False-discovery rate of the summary."),
@@ -34,15 +35,17 @@ def fit(
 ) -> None:
     """Fit on training stimuli, predict held-out ones, and write scores, ceilings, p and q per neuroid."""
     from neurovis import catalog
-    from neurovis.cli.names import parse_options
+    from neurovis.cli.names import parse_options, parse_part
     from neurovis.core import make_provenance
     from neurovis.encoding.storage import write_encoder
     from neurovis.evaluation.encoding import evaluate_encoding, fit_encoder, summarise_encoding
+    from neurovis.evaluation.preparation import select_training_part
     from neurovis.io import read_neural_data, read_stimulus_set, write_prediction, write_table
 
     shown, data = read_stimulus_set(stimuli), read_neural_data(responses)
-    space = _read_joint(features, data)
     test_ids = _find_test_ids(shown, data)
+    data = select_training_part(data, parse_part(part), test_ids=test_ids, seed=seed)
+    space = _read_joint(features, data)
     build = catalog.encoders.load(encoder)
     unfitted = build(space, data, seed=seed, device=device, **parse_options(options))
     result = evaluate_encoding(
@@ -54,7 +57,10 @@ def fit(
         n_permutations=n_permutations,
         seed=seed,
     )
-    config = {"encoder": encoder, "options": options, "n_folds": n_folds, "n_permutations": n_permutations}
+    config = {
+        "encoder": encoder, "options": options, "part": part, "n_folds": n_folds,
+        "n_permutations": n_permutations,
+    }  # fmt: skip
     inputs = {path.stem: path for path in features} | {"responses": responses}
     record = make_provenance("encoding fit", config | {"seed": seed}, inputs)
     summary = summarise_encoding(result, fdr=fdr, seed=seed)

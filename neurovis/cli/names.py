@@ -56,6 +56,20 @@ def parse_options(text: str) -> dict[str, Any]:
     raise ValueError(f'options must be a JSON object such as {{"pool": 8}}, got {text!r}; mind the quotes.')
 
 
+def parse_part(text: str) -> tuple[int, int]:
+    """Part of a whole written as ``1/2``.
+
+    Raises
+    ------
+    ValueError
+        If the text is not two numbers with a slash.
+    """
+    number, _, n_parts = text.partition("/")
+    if number.isdigit() and n_parts.isdigit():
+        return int(number), int(n_parts)
+    raise ValueError(f"part must be written as 1/2, got {text!r}; 1/1 is the whole.")
+
+
 def rank_region(region: str) -> int:
     """Early areas first, then the ventral and lateral ones, then anything else; parts beside each other.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data, check_option
+from neurovis.core import NeuralData, StimulusSet, average_repeats, check_neural_data, check_option, make_rng
 from neurovis.metrics.trials import zscore_trials
 
 ROWS = ("presentation", "stimulus")
@@ -177,3 +177,42 @@ def find_test_ids(stimuli: StimulusSet, data: NeuralData) -> list[str] | None:
         return None
     presented = set(data["stimulus_id"].values.astype(str))
     return [item for item in stimuli.table.index[stimuli.table["split"] == "test"] if item in presented]
+
+
+def select_training_part(
+    data: NeuralData, part: tuple[int, int], *, test_ids: Sequence[str] | None = None, seed: int = 0
+) -> NeuralData:
+    """Only one of several disjoint parts of the training stimuli; the held-out ones stay.
+
+    Encoders of different parts have no image in common, so that one can judge what another was used for.
+
+    Parameters
+    ----------
+    data : NeuralData
+        Rows "presentation" or "stimulus".
+    part : (int, int)
+        Number of the part, from 1, and number of parts.
+    test_ids : sequence of str, optional
+        Held-out stimuli, which every part keeps.
+    seed : int
+        Of the assignment, which does not depend on the order of rows.
+
+    Returns
+    -------
+    NeuralData
+        Rows of the part in their order.
+
+    Raises
+    ------
+    ValueError
+        If the part does not exist or rows are times.
+    """
+    number, n_parts = part
+    if not 1 <= number <= n_parts:
+        raise ValueError(f"part must be 1/n to n/n, got {number}/{n_parts}; for example (1, 2).")
+    check_option("rows of data", data.dims[0], ROWS, remedy="average time series within stimuli first")
+    ids = data["stimulus_id"].values.astype(str)
+    held_out = np.isin(ids, [] if test_ids is None else list(test_ids))
+    training = np.unique(ids[~held_out])
+    shuffled = make_rng(seed, "training part", n_parts).permutation(training)
+    return data[held_out | np.isin(ids, shuffled[number - 1 :: n_parts])]

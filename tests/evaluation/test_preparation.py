@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from neurovis.core import make_neural_data
-from neurovis.evaluation.preparation import centre_groups, prepare_split, zscore_sessions
+from neurovis.evaluation.preparation import (
+    centre_groups,
+    prepare_split,
+    select_training_part,
+    zscore_sessions,
+)
 
 
 @pytest.fixture
@@ -72,3 +77,19 @@ def test_bad_input_is_named(data):
         zscore_sessions(data.where(data > 50))
     with pytest.raises(ValueError, match="at least 3 on each side"):
         prepare_split(data, ["s00"])
+
+
+def test_parts_share_no_training_stimulus_and_all_test_stimuli(data):
+    test_ids = ["s00", "s01", "s02"]
+    parts = [select_training_part(data, (number, 2), test_ids=test_ids, seed=3) for number in (1, 2)]
+    ids = [set(part["stimulus_id"].values) for part in parts]
+    assert ids[0] & ids[1] == set(test_ids)
+    assert ids[0] | ids[1] == set(data["stimulus_id"].values)
+    assert abs(len(ids[0]) - len(ids[1])) <= 1
+    # Whatever the order of the rows, a stimulus belongs to the same part, with all its repeats.
+    turned = select_training_part(data[::-1], (1, 2), test_ids=test_ids, seed=3)
+    assert set(turned["stimulus_id"].values) == ids[0]
+    assert turned.sizes["presentation"] == 2 * len(ids[0])
+    np.testing.assert_array_equal(select_training_part(data, (1, 1)).values, data.values)
+    with pytest.raises(ValueError, match="3/2"):
+        select_training_part(data, (3, 2))
