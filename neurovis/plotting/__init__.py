@@ -5,8 +5,17 @@ from neurovis.core import import_optional
 import_optional("matplotlib", extra="plot")
 
 from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # noqa: E402
+from neurovis.plotting.curves import plot_curves  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
 from neurovis.plotting.flow_fields import plot_film_strips, plot_flow_fields  # noqa: E402
+from neurovis.plotting.galleries import plot_galleries, plot_shares  # noqa: E402
+from neurovis.plotting.gaze import (  # noqa: E402
+    plot_asymmetry,
+    plot_fixation_map,
+    plot_pooling_rings,
+    plot_scanpath,
+    plot_scanpath_panels,
+)
 from neurovis.plotting.motion import (  # noqa: E402
     plot_direction_tuning,
     plot_flow,
@@ -32,32 +41,41 @@ from neurovis.plotting.study import plot_study, plot_study_arrays  # noqa: E402
 from neurovis.plotting.style import CATEGORY_COLOURS, PALETTE, STYLE  # noqa: E402
 from neurovis.plotting.surface import plot_surface_categories, plot_surface_map  # noqa: E402
 from neurovis.plotting.timeline import plot_timeline  # noqa: E402
+from neurovis.plotting.words import plot_words  # noqa: E402
 
 __all__ = [
     "CATEGORY_COLOURS",
     "PALETTE",
     "STYLE",
     "build_report",
+    "plot_asymmetry",
     "plot_attention",
     "plot_attention_peaks",
     "plot_confusion",
+    "plot_curves",
     "plot_direction_tuning",
     "plot_feature_comparison",
     "plot_film_strips",
+    "plot_fixation_map",
     "plot_flow",
     "plot_flow_fields",
     "plot_flow_reports",
     "plot_frequency_map",
+    "plot_galleries",
     "plot_intervals",
     "plot_model_differences",
     "plot_null_distribution",
     "plot_pattern_plane",
+    "plot_pooling_rings",
     "plot_rdm",
     "plot_receptive_fields",
     "plot_recovery",
     "plot_rsa_bars",
+    "plot_scanpath",
+    "plot_scanpath_panels",
     "plot_score_against_ceiling",
     "plot_scores_by_region",
+    "plot_shares",
     "plot_stimulus_gallery",
     "plot_study",
     "plot_study_arrays",
@@ -66,6 +84,7 @@ __all__ = [
     "plot_timeline",
     "plot_variance_partition",
     "plot_venn",
+    "plot_words",
     "read_benchmarks",
     "write_checks",
     "write_figure",
