@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import Fixations, check_option, iterate_scanpaths
+from neurovis.core import Fixations, check_option
+from neurovis.core.fixations import SCANPATH_KEYS
 
 # A fixation of more than a minute is a duration in milliseconds.
 _LONGEST_S = 60.0
@@ -180,12 +181,11 @@ def list_scanpaths(fixations: Fixations) -> tuple[pd.DataFrame, list[NDArray[np.
         (n, 3) of x, y [px] and durations [s], or (n, 2) if a duration of the table is not recorded.
     """
     timed = bool(np.isfinite(fixations["duration_s"].to_numpy(dtype=float)).all())
-    columns = ["x_px", "y_px", "duration_s"][: 3 if timed else 2]
-    keys, arrays = [], []
-    for key, rows in iterate_scanpaths(fixations):
-        keys.append(key)
-        arrays.append(rows[columns].to_numpy(dtype=float))
-    return pd.DataFrame(keys, columns=["subject", "stimulus_id", "trial"]), arrays
+    values = fixations[["x_px", "y_px", "duration_s"][: 3 if timed else 2]].to_numpy(dtype=float)
+    # A checked table is sorted: a scanpath starts wherever the index starts again.
+    starts = np.flatnonzero(fixations["index"].to_numpy() == 0)
+    keys = fixations.iloc[starts][SCANPATH_KEYS].reset_index(drop=True)
+    return keys, np.split(values, starts[1:])
 
 
 def pad_rows(values: NDArray, lengths: NDArray[np.intp], fill: float = 0) -> NDArray:

@@ -54,7 +54,7 @@ def test_real_scanpaths_equal_the_library(shared_data, rng):
 
 def test_known_values(rng):
     (path,) = _draw(rng, 1, fewest=8)
-    shifted = path + (100, 0, 0)
+    shifted = np.add(path, (100, 0, 0))
     slower = path * [1, 1, 2]
     found = compute_multimatch([path] * 3, [path, shifted, slower], size_px=SIZE)
     expected = [[1, 1, 1, 1, 1], [1, 1, 1, 0.921875, 1], [1, 1, 1, 1, 0.5]]

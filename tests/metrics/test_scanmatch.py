@@ -47,7 +47,7 @@ def test_equals_the_plain_programme(scanpaths, bin_s, gap, threshold):
 
 def test_known_values():
     """Reference values for a square path, its middle exchanged, and itself shifted by 40 px."""
-    others = [A, A[[0, 2, 1, 3]], A + (40, 0)]
+    others = [A, A[[0, 2, 1, 3]], np.add(A, (40, 0))]
     found = compute_scanmatch([A] * 3, others, size_px=SIZE, grid=(12, 16))
     np.testing.assert_allclose(found, [1, 0.75, 0.7143], atol=5e-5)
 
@@ -80,7 +80,7 @@ def test_substitution_and_threshold():
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="beyond it"):
         compute_scanmatch([A], [A + 200], size_px=SIZE)
-    assert compute_scanmatch([A], [A + (0, 150)], size_px=SIZE, outside="clip").shape == (1,)
+    assert compute_scanmatch([A], [np.add(A, (0, 150))], size_px=SIZE, outside="clip").shape == (1,)
     with pytest.raises(ValueError, match=r"\(row, column\)"):
         compute_scanmatch([A[:, ::-1] * [0.5, 1]], [A[:, ::-1] * [0.5, 1]], size_px=(200, 400))
     with pytest.raises(ValueError, match="durations"):
