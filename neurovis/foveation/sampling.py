@@ -41,6 +41,12 @@ class Retina(Protocol):
         """The retina that sees a disc of ``ratio`` times the radius."""
         ...
 
+    def invert(
+        self, retinal: Tensor, fixations: Tensor | ArrayLike | None = None, *, side_px: int, fill: float = 0.0
+    ) -> Tensor:
+        """Retinal images or maps (n, c, rows, columns) to square images (n, c, side_px, side_px)."""
+        ...
+
 
 @dataclass(frozen=True)
 class LogPolarSampler:
@@ -188,16 +194,8 @@ class LogPolarSampler:
         Bilinear between rings and, around the circle, between angles. A map that is coarser than the retina
         stands for blocks of rings and angles, whose middles are used.
         """
-        if retinal.ndim != 4:
-            raise ValueError(
-                f"retinal must have shape (n, channels, rows, columns), got {tuple(retinal.shape)}; add the "
-                "missing dimensions."
-            )
-        points = check_points(fixations, retinal)[:, 0]
+        x, y = _measure_offsets(retinal, fixations, side_px)
         n_rows, n_columns = retinal.shape[-2:]
-        middle = (2 * torch.arange(side_px, dtype=retinal.dtype, device=retinal.device) + 1) / side_px - 1
-        x = middle[None, None, :] - points[:, 0, None, None]
-        y = middle[None, :, None] - points[:, 1, None, None]
         radius = (x.square() + y.square()).sqrt()
         ring = torch.log2(self.r_max / radius.clamp(min=self.r_min / 4)) / self.n_octaves * (self.n_rho - 1)
         angle = torch.atan2(y, x) / (2 * math.pi) * self.n_theta % self.n_theta
@@ -278,3 +276,29 @@ class CartesianSampler:
     def zoom(self, ratio: float, *, keep_inner: bool = False) -> CartesianSampler:  # noqa: ARG002
         """Sampler of a disc of ``ratio`` times the radius; there is no inner ring to keep."""
         return replace(self, r_max=self.r_max * ratio)
+
+    def invert(
+        self, retinal: Tensor, fixations: Tensor | ArrayLike | None = None, *, side_px: int, fill: float = 0.0
+    ) -> Tensor:
+        """Square image from a retinal one; parameters and errors as of :meth:`LogPolarSampler.invert`."""
+        x, y = _measure_offsets(retinal, fixations, side_px)
+        grid = torch.stack([x.expand_as(x + y), y.expand_as(x + y)], dim=-1) / self.r_max
+        image = nn.functional.grid_sample(
+            retinal, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        radius = torch.hypot(x, y) if self.mask else torch.maximum(x.abs(), y.abs())
+        return torch.where((radius < self.r_max)[:, None], image, image.new_tensor(fill))
+
+
+def _measure_offsets(
+    retinal: Tensor, fixations: Tensor | ArrayLike | None, side_px: int
+) -> tuple[Tensor, Tensor]:
+    """Offsets x (n, 1, side) and y (n, side, 1) of the pixels of a square image from the fixations."""
+    if retinal.ndim != 4:
+        raise ValueError(
+            f"retinal must have shape (n, channels, rows, columns), got {tuple(retinal.shape)}; add the "
+            "missing dimensions."
+        )
+    points = check_points(fixations, retinal)[:, 0]
+    middle = (2 * torch.arange(side_px, dtype=retinal.dtype, device=retinal.device) + 1) / side_px - 1
+    return middle[None, None, :] - points[:, 0, None, None], middle[None, :, None] - points[:, 1, None, None]

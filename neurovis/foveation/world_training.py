@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurovis.core import check_array, check_option, make_rng
 from neurovis.foveation.classifier import FoveatedClassifier
 from neurovis.foveation.points import normalise_points
+from neurovis.foveation.retraining import FixatedBatches, retrain_classifier
 from neurovis.foveation.world import MODEL_NAMES, RETINAS, build_world_classifier
 from neurovis.stimuli.world import CATEGORIES, WORLD_VERSION, make_scene
-from neurovis.training.loop import ArrayBatches, train
 from neurovis.training.models import write_model
 
 SCENE_SEED = 83_401
@@ -32,7 +31,6 @@ SCENE_PX = 128
 JITTER = 0.15
 """Standard deviation of training fixations around the middle of the thing, in half sides of the scene."""
 
-_FARTHEST = 0.9
 _BATCH_SIZE = 40
 _LEARNING_RATE = 2e-3
 _WEIGHT_DECAY = 0.02
@@ -98,28 +96,6 @@ def to_tensor(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-@dataclass(frozen=True)
-class _Glances:
-    """Batches of scenes, each fixated near its thing and, unless that is a word, mirrored at random."""
-
-    views: ArrayBatches
-    seed: int
-
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        rng = make_rng(self.seed, "glances", epoch)
-        for images, middles, labels in self.views(epoch):
-            mirrored = torch.from_numpy(rng.random(len(images)) < 0.5) & (labels != _WORD)
-            seen = images.permute(0, 3, 1, 2).float() / 255
-            seen[mirrored] = seen[mirrored].flip(3)
-            signs = torch.ones_like(middles)
-            signs[mirrored, 0] = -1
-            jitter = torch.from_numpy(rng.normal(0, JITTER, middles.shape))
-            yield seen, (middles * signs + jitter).clamp(-_FARTHEST, _FARTHEST), labels
-
-
 def train_foveated_world(
     out: str | Path,
     *,
@@ -167,16 +143,20 @@ def train_foveated_world(
     """
     check_option("retina", retina, RETINAS)
     views = make_world_views(n_images, seed=SCENE_SEED)
-    arrays = tuple(torch.from_numpy(array) for array in (views.images, views.middles, views.labels))
+    labels = torch.from_numpy(views.labels)
+    batches = FixatedBatches(
+        torch.from_numpy(views.images), labels, torch.from_numpy(views.middles), jitter=JITTER,
+        mirror=labels != _WORD, batch_size=_BATCH_SIZE, seed=seed,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = build_world_classifier(retina).to(memory_format=torch.channels_last)
-    result = train(
-        classifier, _Glances(ArrayBatches(arrays, _BATCH_SIZE, seed), seed), _compute_loss,
-        n_epochs=n_epochs, seed=seed, learning_rate=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY,
+        classifier = build_world_classifier(retina)
+    result = retrain_classifier(
+        classifier, batches, n_epochs=n_epochs, seed=seed, learning_rate=_LEARNING_RATE,
+        optimiser="adamw", weight_decay=_WEIGHT_DECAY, schedule="one-cycle", precision="bfloat16",
         device=device, checkpoint=checkpoint,
     )  # fmt: skip
-    classifier.to("cpu").to(memory_format=torch.contiguous_format)
+    classifier.to("cpu")
     quality = measure_world_classifier(classifier, make_world_views(_N_TEST, seed=TEST_SEED))
     config = {
         "name": MODEL_NAMES[retina], "retina": retina, "sampler": repr(classifier.retina),
@@ -191,14 +171,6 @@ def train_foveated_world(
     }  # fmt: skip
     write_model(out, classifier, config, format_card=_format_card)
     return quality
-
-
-def _compute_loss(classifier: FoveatedClassifier, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    images, fixations, labels = batch
-    retinal = classifier.look(images, fixations).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, torch.bfloat16):
-        logits = classifier.backbone(retinal)
-    return nn.functional.cross_entropy(logits.float(), labels)
 
 
 def measure_world_classifier(classifier: FoveatedClassifier, views: WorldViews) -> dict[str, Any]:
