@@ -22,6 +22,7 @@ def write_model(
     config: Mapping[str, Any],
     *,
     format_card: Callable[[dict[str, Any]], str],
+    weights_name: str = _WEIGHTS,
 ) -> dict[str, Any]:
     """Write a network with its description and its card.
 
@@ -35,6 +36,8 @@ def write_model(
         JSON-serialisable: architecture, training and measured quality.
     format_card : callable
         Description to the text of the card.
+    weights_name : str
+        File of the weights, for formats of other libraries that have a name of their own.
 
     Returns
     -------
@@ -42,7 +45,7 @@ def write_model(
         What was written: ``config`` with ``n_parameters``, ``n_bytes`` and ``sha256`` of the weights.
     """
     folder = Path(folder)
-    weights = write_tensors(network.state_dict(), folder / _WEIGHTS)
+    weights = write_tensors(network.state_dict(), folder / weights_name)
     written = {
         **config,
         "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -55,7 +58,9 @@ def write_model(
     return written
 
 
-def check_model(folder: str | Path, *, trainer: str) -> tuple[dict[str, Any], Path]:
+def check_model(
+    folder: str | Path, *, trainer: str, weights_name: str = _WEIGHTS
+) -> tuple[dict[str, Any], Path]:
     """Description of a model folder and the path of its weights, which are those that it names.
 
     Parameters
@@ -64,6 +69,8 @@ def check_model(folder: str | Path, *, trainer: str) -> tuple[dict[str, Any], Pa
         As written by :func:`write_model`.
     trainer : str
         Function that trains the network, named when the weights are other ones.
+    weights_name : str
+        As in :func:`write_model`.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def check_model(folder: str | Path, *, trainer: str) -> tuple[dict[str, Any], Pa
     ValueError
         If the weights have another SHA-256 than the description says.
     """
-    config, weights = read_json(Path(folder) / "config.json"), Path(folder) / _WEIGHTS
+    config, weights = read_json(Path(folder) / "config.json"), Path(folder) / weights_name
     if not weights.is_file():
         raise FileNotFoundError(f"no weights at {weights}; restore them or train again with {trainer}.")
     found = compute_file_hash(weights)
