@@ -1,4 +1,4 @@
-"""Scanpaths as plain arrays: what is accepted, and pairs of them in batches of similar length.
+"""Scanpaths and maps as plain arrays: what is accepted, and pairs of scanpaths of similar length in batches.
 
 A scanpath is an array (n, 2) of x and y [px], or (n, 3) with durations [s]. Metrics of scanpaths take two
 sequences of them, compare the k-th of one with the k-th of the other, and return one row per pair.
@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import Fixations, check_option
+from neurovis.core import Fixations, check_array, check_option
 from neurovis.core.fixations import SCANPATH_KEYS
 
 # A fixation of more than a minute is a duration in milliseconds.
 _LONGEST_S = 60.0
+# The exp of a log density may miss 1 by the rounding of single precision.
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,59 @@ def check_on_screen(
     )
 
 
-def check_size(size_px: tuple[int, int]) -> tuple[int, int]:
+def check_size(size_px: tuple[int, ...]) -> tuple[int, int]:
     """Positive (height, width)."""
     if len(size_px) != 2 or min(size_px) <= 0:
         raise ValueError(f"size_px must be a positive (height, width) in px, got {tuple(size_px)}.")
     return int(size_px[0]), int(size_px[1])
+
+
+def check_map(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """A finite map (height, width) as floats."""
+    return check_array(name, values, ndim=2, dtype=float, remedy="pass one value per pixel")
+
+
+def check_log_density(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Natural logarithm of a density (height, width); minus infinity is allowed, NaN is not.
+
+    Raises
+    ------
+    ValueError
+        If the map's ``exp`` does not sum to 1, as that of a saliency map does not.
+    """
+    checked = check_array(name, values, ndim=2, dtype=float, finite=False)
+    with np.errstate(over="ignore"):
+        total = np.exp(checked).sum()
+    if not abs(total - 1) < _TOLERANCE:
+        raise ValueError(
+            f"{name} must be the natural logarithm of a density, whose exp sums to 1, got a sum of "
+            f"{total:g}; make a density of a saliency map first, for example by blur, exponent and centre bias."
+        )
+    return checked
+
+
+def find_pixels(
+    xy_px: ArrayLike, size_px: tuple[int, ...], *, name: str = "xy_px"
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pixels that positions lie in.
+
+    Parameters
+    ----------
+    xy_px : array of shape (n, 2) or (n, 3)
+        x and y [px]; a third column of durations is not used.
+    size_px : tuple of int
+        (height, width) [px].
+    name : str
+        What the positions are, for the message.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or as :func:`stack_scanpaths` and :func:`check_on_screen`.
+    """
+    values, _ = stack_scanpaths(name, [xy_px])
+    xy = check_on_screen(name, values[:, :2], check_size(size_px))
+    return np.floor(xy[:, 1]).astype(np.intp), np.floor(xy[:, 0]).astype(np.intp)
 
 
 def list_scanpaths(fixations: Fixations) -> tuple[pd.DataFrame, list[NDArray[np.float64]]]:

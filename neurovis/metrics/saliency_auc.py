@@ -1,0 +1,249 @@
+"""Areas under the ROC curve of a map that tells fixations from other places, by choice of those places.
+
+Which places are the negatives makes the metric: all pixels, those that nobody fixated here, or fixations of
+other images, which cancels the centre bias (Tatler, Baddeley & Gilchrist 2005, Vision Research 45:643-659).
+The exact area is the mean over fixations of the share of negatives with a lower value, ties counted half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurovis.core import check_option, make_rng
+from neurovis.metrics.gaze_arrays import check_map, check_size, find_pixels
+
+NEGATIVES = ("uniform", "unfixated")
+# Values are put into this many classes of equal width; only those that share one with a fixation are sorted.
+_N_CLASSES = 1 << 14
+_FEW = 1 << 13
+
+
+def compute_auc(
+    saliency_map: ArrayLike, xy_px: ArrayLike, *, negatives: str | ArrayLike = "uniform"
+) -> NDArray[np.float64]:
+    """Exact area under the ROC curve, fixation by fixation.
+
+    Parameters
+    ----------
+    saliency_map : array of shape (height, width)
+        Any scale.
+    xy_px : array of shape (n_fixations, 2)
+        x and y [px].
+    negatives : {"uniform", "unfixated"} or array of shape (n_negatives, 2)
+        All pixels, all pixels without a fixation of ``xy_px``, or positions x and y [px], for shuffled AUC
+        those of :func:`iterate_shuffled_negatives`; they count as often as they are given.
+
+    Returns
+    -------
+    array of shape (n_fixations,)
+        Share of the negatives below the fixation plus half of those equal to it; the mean is the area. 0.5
+        is chance.
+
+    Raises
+    ------
+    ValueError
+        If the map is not finite, or a position lies outside, or there are no negatives.
+    """
+    values = check_map("saliency_map", saliency_map)
+    pixels = find_pixels(xy_px, values.shape)
+    fixated = values[pixels]
+    if not isinstance(negatives, str):
+        other = values[find_pixels(negatives, values.shape, name="negatives")]
+        return _divide(*_count(fixated, other), other.size)
+    check_option("negatives", negatives, NEGATIVES)
+    below, equal = _count(fixated, values.ravel())
+    if negatives == "uniform":
+        return _divide(below, equal, values.size)
+    own = values.ravel()[np.unique(np.ravel_multi_index(pixels, values.shape))]
+    if own.size == values.size:
+        raise ValueError("xy_px must leave a pixel without a fixation, got one on each; use a larger map.")
+    own_below, own_equal = _count(fixated, own)
+    return _divide(below - own_below, equal - own_equal, values.size - own.size)
+
+
+def iterate_shuffled_negatives(
+    xy_px: Sequence[ArrayLike], sizes_px: Sequence[tuple[int, int]]
+) -> Iterator[NDArray[np.float64]]:
+    """For each image the fixations of all others, scaled to its size: the negatives of shuffled AUC.
+
+    Parameters
+    ----------
+    xy_px : sequence of array of shape (n_fixations, 2)
+        x and y [px] on each image.
+    sizes_px : sequence of tuple of int
+        (height, width) of each image [px].
+
+    Yields
+    ------
+    array of shape (n_negatives, 2)
+        A place is there as often as it was fixated.
+
+    Raises
+    ------
+    ValueError
+        If numbers differ, there are fewer than two images, or an image has no fixation.
+    """
+    if len(xy_px) != len(sizes_px) or len(xy_px) < 2:
+        raise ValueError(
+            f"xy_px and sizes_px must hold the same number of images, at least 2, got {len(xy_px)} and "
+            f"{len(sizes_px)}; negatives come from other images."
+        )
+    for xy, size in zip(xy_px, sizes_px, strict=True):
+        find_pixels(xy, size)
+    pooled = np.concatenate([np.asarray(xy, dtype=float)[:, :2] for xy in xy_px])
+    ends = np.cumsum([len(np.asarray(xy)) for xy in xy_px])
+    sizes = np.array([check_size(size) for size in sizes_px], dtype=float)
+    starts = np.concatenate([[0], ends[:-1]])
+    one_size = (sizes == sizes[0]).all()
+    for image, (start, stop) in enumerate(zip(starts, ends, strict=True)):
+        scaled = pooled
+        if not one_size:
+            ratio = np.repeat((sizes[image] / sizes)[:, ::-1], ends - starts, axis=0)
+            scaled = np.minimum(pooled * ratio, np.nextafter(sizes[image][::-1], 0))
+        yield np.concatenate([scaled[:start], scaled[stop:]])
+
+
+def compute_auc_judd(
+    saliency_map: ArrayLike, xy_px: ArrayLike, *, jitter: float = 1e-7, seed: int = 0
+) -> float:
+    """AUC of the MIT code, whose thresholds are the fixated values only (Judd et al. 2009).
+
+    The i-th highest fixated value gives the point (fp, tp) with ``tp = i / n`` and ``fp = (pixels at least as
+    high - i) / (pixels - n)``; the area is that of the trapezia.
+
+    Parameters
+    ----------
+    saliency_map : array of shape (height, width)
+        Scaled to [0, 1] first.
+    xy_px : array of shape (n_fixations, 2)
+        x and y [px].
+    jitter : float
+        Uniform noise that breaks ties; 0 for none.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    float
+        Differs from :func:`compute_auc` in the third decimal.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compute_auc`, or if there are as many fixations as pixels.
+    """
+    values = _scale(check_map("saliency_map", saliency_map))
+    if jitter:
+        values = values + jitter * make_rng(seed, "auc-judd").random(values.shape)
+    fixated = np.sort(values[find_pixels(xy_px, values.shape)])[::-1]
+    n = len(fixated)
+    if n >= values.size:
+        raise ValueError(f"xy_px must be fewer than the {values.size} pixels, got {n}; use a larger map.")
+    below, _ = _count(fixated, values.ravel())
+    rank = np.arange(1, n + 1)
+    # Two fixations on one pixel are counted as two pixels, which may leave less than none.
+    false = np.maximum(values.size - below - rank, 0) / (values.size - n)
+    return _integrate(rank / n, false)
+
+
+def compute_auc_borji(
+    saliency_map: ArrayLike,
+    xy_px: ArrayLike,
+    *,
+    negatives: ArrayLike | None = None,
+    n_random: int = 100_000,
+    step: float = 0.01,
+    seed: int = 0,
+) -> float:
+    """AUC with thresholds at regular steps (Borji, Sihite & Itti 2013, IEEE TIP 22:55-69).
+
+    Parameters
+    ----------
+    saliency_map : array of shape (height, width)
+        Scaled to [0, 1] first.
+    xy_px : array of shape (n_fixations, 2)
+        x and y [px].
+    negatives : array of shape (n_negatives, 2), optional
+        Positions [px]; random pixels by default. For the shuffled AUC of the SALICON code, fixations of other
+        images: each place counts once there, and places that were fixated here do not count, so both are
+        removed.
+    n_random : int
+        Random pixels, drawn with replacement.
+    step : float
+        Between thresholds.
+    seed : int
+        Of the random pixels.
+
+    Returns
+    -------
+    float
+        Coarse: values within one step are not told apart.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compute_auc`, or if the step is not in (0, 1).
+    """
+    if not 0 < step < 1:
+        raise ValueError(f"step must lie between 0 and 1, got {step}; the map is scaled to [0, 1].")
+    values = _scale(check_map("saliency_map", saliency_map))
+    pixels = find_pixels(xy_px, values.shape)
+    if negatives is None:
+        other = values.ravel()[make_rng(seed, "auc-borji").integers(values.size, size=n_random)]
+    else:
+        places = find_pixels(negatives, values.shape, name="negatives")
+        flat, own = (np.ravel_multi_index(found, values.shape) for found in (places, pixels))
+        other = values.ravel()[np.setdiff1d(flat, own)]
+        if not other.size:
+            raise ValueError(
+                "negatives must include a place that was not fixated here, got none; add images."
+            )
+    thresholds = np.arange(0, 1 + step / 2, step)[::-1]
+    hits, false = (
+        (group.size - np.searchsorted(np.sort(group), thresholds)) / group.size
+        for group in (values[pixels], other)
+    )
+    return _integrate(hits, false)
+
+
+def _integrate(true: NDArray[np.float64], false: NDArray[np.float64]) -> float:
+    """Area below the points (false, true), from (0, 0) to (1, 1)."""
+    true, false = np.concatenate([[0], true, [1]]), np.concatenate([[0], false, [1]])
+    return float((np.diff(false) * (true[1:] + true[:-1])).sum() / 2)
+
+
+def _scale(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros(values.shape)
+
+
+def _divide(below: NDArray[np.intp], equal: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    return (below + 0.5 * equal) / n
+
+
+def _count(
+    positives: NDArray[np.float64], negatives: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """How many negatives lie below each positive, and how many equal it."""
+    low, high = negatives.min(), negatives.max()
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = _N_CLASSES / (high - low)
+    if negatives.size <= _FEW or not np.isfinite(scale):
+        ordered = np.sort(negatives)
+        left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
+        return left, right - left
+    # Classes rise with the values, so everything of lower classes lies below; a sort of the few that share a
+    # class with a positive settles the rest. A full sort would take five times as long.
+    classes = ((negatives - low) * scale).astype(np.int32)
+    own = ((np.clip(positives, low, high) - low) * scale).astype(np.int32)
+    counts = np.bincount(classes, minlength=_N_CLASSES + 1)
+    shared = np.zeros(_N_CLASSES + 1, dtype=bool)
+    shared[own] = True
+    ordered = np.sort(negatives[shared[classes]])
+    # Shared classes are counted by their place in the sorted values.
+    lower = np.cumsum(np.where(shared, 0, counts))
+    left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
+    return lower[own] + left, right - left
