@@ -1,4 +1,4 @@
-"""From fixations to behaviour: reaction times, slopes over set size, asymmetry, success over saccades.
+"""From numbers of saccades to behaviour: reaction times, slopes over set size, search asymmetry.
 
 Measures of Gupta et al. (2021, NeurIPS), sections 3 and 4 of the supplement.
 """
@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from neurovis.core import check_array, make_rng
-from neurovis.core.fixations import Fixations, iterate_scanpaths
 from neurovis.metrics.resampling import draw_counts
+from neurovis.metrics.significance import compute_p_value
 from neurovis.stimuli.asymmetry_experiments import CONDITIONS
 
 RT_SLOPE_MS = 252.359
@@ -140,7 +140,8 @@ def compute_asymmetry_index(hard_slope: float, easy_slope: float) -> float:
 
 
 def _compute_indices(hard: NDArray[np.float64], easy: NDArray[np.float64]) -> NDArray[np.float64]:
-    hard, easy = np.maximum(hard, 0.0), np.maximum(easy, 0.0)
+    # Below a millionth of a millisecond a slope is the rounding of equal reaction times.
+    hard, easy = (np.where(slope < 1e-6, 0.0, slope) for slope in (hard, easy))
     total = hard + easy
     return np.divide(hard - easy, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
 
@@ -179,7 +180,7 @@ class AsymmetryReport:
     slopes : pandas.DataFrame
         By condition: ``slope_ms``, ``sem_ms`` (bootstrap), ``human_slope_ms``.
     indices : pandas.DataFrame
-        By experiment and ``"mean"``: ``asymmetry_index, low, high`` and ``human``.
+        By experiment and ``"mean"``: ``asymmetry_index, low, high, p_value`` and ``human``.
     slope_r : float
         Pearson correlation of the slopes with those of people; NaN for fewer than three conditions or equal
         slopes.
@@ -203,9 +204,9 @@ def analyse_asymmetry(
     level : float
         Coverage of the intervals.
     n_bootstraps : int
-        Resamples of the trials within condition and set size.
+        Resamples of the trials within condition and set size; also the number of permutations.
     seed : int
-        Seed of the resampling.
+        Seed of both.
 
     Returns
     -------
@@ -213,7 +214,9 @@ def analyse_asymmetry(
 
     Notes
     -----
-    Intervals are percentiles over displays, for the one set of network weights.
+    Intervals are percentiles over displays, for the one set of network weights. The index divides by the sum
+    of the slopes, so it is large by chance where both are flat: ``p_value`` is the share of indices as large
+    when displays of the same set size exchange the two conditions of their experiment.
     """
     check_array("level", level, ndim=0, minimum=1e-6, maximum=1 - 1e-6)
     trials = trials.reset_index(drop=True)
@@ -241,10 +244,15 @@ def analyse_asymmetry(
     table = pd.DataFrame({"asymmetry_index": indices})
     table["low"], table["high"] = np.quantile(drawn, tails, axis=1)
     human_indices = compute_asymmetry_indices(human)
+    null = _permute_indices(trials, rt, summary, n_bootstraps, seed)
+    table["p_value"] = [
+        float(compute_p_value(value, row)[0]) for value, row in zip(indices, null, strict=True)
+    ]
     table["human"] = human_indices
     if len(table):
         mean_low, mean_high = np.quantile(drawn.mean(axis=0), tails)
-        table.loc["mean"] = [indices.mean(), mean_low, mean_high, human_indices.mean()]
+        mean_p = float(compute_p_value(indices.mean(), null.mean(axis=0))[0])
+        table.loc["mean"] = [indices.mean(), mean_low, mean_high, mean_p, human_indices.mean()]
     return AsymmetryReport(
         summary,
         pd.DataFrame(
@@ -255,10 +263,37 @@ def analyse_asymmetry(
     )
 
 
+def _permute_indices(
+    trials: pd.DataFrame, rt: NDArray[np.float64], summary: pd.DataFrame, n_permutations: int, seed: int
+) -> NDArray[np.float64]:
+    """Indices (n_experiments, n_permutations) when displays change condition within set size."""
+    names, weights = _make_slope_weights(summary)
+    rows = {
+        (str(name), int(size)): number
+        for number, (name, size) in enumerate(zip(summary["condition"], summary["set_size"], strict=True))
+    }
+    places = trials.groupby(["condition", "set_size"], sort=False).indices
+    means = np.tile(summary["rt_ms"].to_numpy(float), (n_permutations, 1))
+    pairs = _pair_conditions(dict.fromkeys(names, 0.0))
+    for experiment, (easy, hard) in pairs.items():
+        rng = make_rng(seed, "asymmetry null", experiment)
+        for size in sorted({size for name, size in rows if name == easy} & {s for n, s in rows if n == hard}):
+            pooled = rt[np.concatenate([places[easy, size], places[hard, size]])]
+            mixed = rng.permuted(np.tile(pooled, (n_permutations, 1)), axis=1)
+            n_easy = len(places[easy, size])
+            means[:, rows[easy, size]] = mixed[:, :n_easy].mean(axis=1)
+            means[:, rows[hard, size]] = mixed[:, n_easy:].mean(axis=1)
+    slopes = means @ weights.T
+    return np.array(
+        [_compute_indices(slopes[:, names.index(h)], slopes[:, names.index(e)]) for e, h in pairs.values()]
+    ).reshape(len(pairs), n_permutations)
+
+
 def correlate_slopes(slopes: pd.Series, human_slopes: pd.Series) -> float:
     """Pearson correlation of two sets of slopes over their conditions; NaN where it is not defined."""
     one, two = slopes.align(human_slopes, join="inner")
-    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(two) == 0:
+    # Slopes of equal reaction times differ by rounding.
+    if len(one) < 3 or min(np.ptp(one), np.ptp(two)) < 1e-9:
         return float("nan")
     return float(stats.pearsonr(one, two).statistic)
 
@@ -304,129 +339,3 @@ def compare_search_lines(set_size: ArrayLike, rt_ms: ArrayLike, is_second: Array
 def _compute_residual(design: NDArray[np.float64], values: NDArray[np.float64]) -> float:
     fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
     return float(((values - fitted) ** 2).sum())
-
-
-def compute_success_curve(
-    trials: pd.DataFrame,
-    *,
-    n_saccades: int,
-    level: float = 0.95,
-    n_bootstraps: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Share of searches that found the target by each saccade.
-
-    Parameters
-    ----------
-    trials : pandas.DataFrame
-        ``stimulus_id, found, n_saccades``.
-    n_saccades : int
-        Length of the curve.
-    level : float
-        Coverage of the interval, which resamples stimuli with all their searches.
-    n_bootstraps, seed
-        Resamples and their seed.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Index ``n_saccades`` from 0; columns ``found, low, high``, 0-1.
-    """
-    check_array("n_saccades", n_saccades, ndim=0, minimum=1)
-    when = trials["n_saccades"].where(trials["found"].astype(bool), np.inf).to_numpy(float)
-    by = when[:, None] <= np.arange(n_saccades + 1)
-    shown, number = np.unique(trials["stimulus_id"].astype(str), return_inverse=True)
-    hits = np.zeros((len(shown), n_saccades + 1))
-    np.add.at(hits, number, by)
-    counts = np.bincount(number)
-    weights = draw_counts(len(shown), n_bootstraps, seed=seed)
-    curves = weights @ hits / (weights @ counts)[:, None]
-    low, high = np.quantile(curves, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    table = pd.DataFrame({"found": by.mean(axis=0), "low": low, "high": high})
-    return table.rename_axis("n_saccades")
-
-
-def score_recorded_search(
-    fixations: Fixations, boxes: Mapping[str, Sequence[float]] | pd.DataFrame, *, reach_px: float = 0.0
-) -> pd.DataFrame:
-    """Trials of recorded scanpaths, of people or models, in the form of simulated ones.
-
-    Parameters
-    ----------
-    fixations : Fixations
-        Index 0 is the start, before any saccade.
-    boxes : mapping of stimulus_id to (top, left, bottom, right), or the table of a StimulusSet
-        Of the targets [px], bottom and right exclusive.
-    reach_px : float
-        A fixation this near to the box finds the target.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``stimulus_id, subject, trial, found, n_saccades``: saccades until the first fixation on the target,
-        or all of them.
-
-    Raises
-    ------
-    KeyError
-        If a stimulus has no box.
-    """
-    if isinstance(boxes, pd.DataFrame):
-        edges = boxes[["target_top_px", "target_left_px", "target_bottom_px", "target_right_px"]]
-        boxes = {str(name): tuple(row) for name, row in zip(boxes.index, edges.to_numpy(float), strict=True)}
-    rows = []
-    for (subject, stimulus_id, trial), path in iterate_scanpaths(fixations):
-        top, left, bottom, right = boxes[stimulus_id]
-        x, y = path["x_px"].to_numpy(), path["y_px"].to_numpy()
-        hit = (
-            (x >= left - reach_px) & (x < right + reach_px) & (y >= top - reach_px) & (y < bottom + reach_px)
-        )
-        n = int(hit.argmax()) if hit.any() else len(path) - 1
-        rows.append((stimulus_id, subject, trial, bool(hit.any()), n))
-    return pd.DataFrame(rows, columns=["stimulus_id", "subject", "trial", "found", "n_saccades"])
-
-
-def compute_saccade_sizes(fixations: Fixations, *, px_per_dva: float) -> NDArray[np.float64]:
-    """Lengths of all saccades [degrees], scanpath by scanpath.
-
-    Parameters
-    ----------
-    fixations : Fixations
-        Sorted, as ``check_fixations`` returns them.
-    px_per_dva : float
-        Pixels per degree.
-    """
-    check_array("px_per_dva", px_per_dva, ndim=0, minimum=1e-9)
-    place = fixations[["x_px", "y_px"]].to_numpy(float)
-    follows = fixations["index"].to_numpy()[1:] > 0
-    return np.hypot(*np.diff(place, axis=0)[follows].T) / px_per_dva
-
-
-def compute_split_half_reliability(values: ArrayLike, *, n_splits: int = 200, seed: int = 0) -> float:
-    """Mean correlation between halves of the subjects of what they show on average for each stimulus.
-
-    Parameters
-    ----------
-    values : array of shape (n_subjects, n_stimuli)
-        E.g. saccades until the target is found; NaN where a subject did not search.
-    n_splits : int
-        Random splits into halves; of an odd number, one half has one more.
-    seed : int
-        Seed of the splits.
-
-    Returns
-    -------
-    float
-        -1 to 1, of halves: not stepped up to the full number of subjects.
-    """
-    table = check_array("values", values, ndim=2, finite=False, dtype=np.float64)
-    if len(table) < 2 or table.shape[1] < 3:
-        raise ValueError(f"values must be of at least 2 subjects and 3 stimuli, got {table.shape}; add some.")
-    rng = make_rng(seed, "split halves")
-    found = []
-    for _ in range(n_splits):
-        order = rng.permutation(len(table))
-        halves = [np.nanmean(table[part], axis=0) for part in np.array_split(order, 2)]
-        both = np.isfinite(halves[0]) & np.isfinite(halves[1])
-        found.append(np.corrcoef(halves[0][both], halves[1][both])[0, 1])
-    return float(np.mean(found))

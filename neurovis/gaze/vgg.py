@@ -286,6 +286,6 @@ def fold_batch_norm(stages: nn.ModuleList) -> nn.ModuleList:
         layers: list[nn.Module] = []
         parts = list(stage.children())
         for conv, norm in zip(parts[0::3], parts[1::3], strict=True):
-            layers += [nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.ReLU()]  # type: ignore[arg-type]
+            layers += [nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.ReLU()]  # type: ignore[arg-type, type-var]
         folded.append(nn.Sequential(*layers))
     return folded.requires_grad_(False)

@@ -277,8 +277,8 @@ def make_search_displays(
     Notes
     -----
     Each display draws its cells without replacement, one of them for the target. An item starts at a random
-    offset in its cell, below the room that is left, in both directions. The target's picture is dealt like
-    those of the distractors.
+    offset in its cell, below the room that is left, in both directions. Letters and crosses come upright,
+    upside down, transposed, and transposed and mirrored; two of these are the same L.
     """
     chosen = CONDITIONS[check_option("condition", condition, CONDITIONS)]
     sizes = chosen.set_sizes if set_sizes is None else tuple(set_sizes)
