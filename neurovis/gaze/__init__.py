@@ -1,0 +1,1 @@
+"""Gaze: visual search, scanpaths over objects, and densities of the next fixation."""
