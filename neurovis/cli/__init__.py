@@ -18,6 +18,7 @@ from neurovis.cli import (
     evaluation,
     features,
     fmri,
+    generation,
     motion,
     plot,
     report,
@@ -33,7 +34,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (stimuli, simulate, data, fmri, features, encoding, evaluation, motion, study, plot, report):
+for module in (
+    stimuli,
+    simulate,
+    data,
+    fmri,
+    features,
+    encoding,
+    evaluation,
+    motion,
+    generation,
+    study,
+    plot,
+    report,
+):
     app.add_typer(module.app, name=module.NAME)
 
 _USER_ERRORS = (ValueError, TypeError, KeyError, OSError, ImportError)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-
-if TYPE_CHECKING:
-    from neurovis.core import FeatureExtractor
 
 NAME = "features"
 app = typer.Typer(help="Feature spaces of stimuli.", no_args_is_help=True)
@@ -32,7 +29,7 @@ def extract(
     seed: int = typer.Option(0, help="Seed of the reduction."),
 ) -> None:
     """Extract layers of a feature space, through the content-addressed cache."""
-    from neurovis.cli.names import parse_options
+    from neurovis.cli.names import build_features, parse_options
     from neurovis.core import check_option, make_provenance
     from neurovis.features.cache import extract_cached, join_layers
     from neurovis.features.projection import METHODS, RandomProjection, project_features
@@ -42,7 +39,7 @@ def extract(
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if pool == 0:
         chosen["pool"] = None
-    extractor = _build(features, chosen | parse_options(options))
+    extractor = build_features(features, chosen | parse_options(options))
     shown = read_stimulus_set(stimuli)
     if project is not None:
         check_option("project", project, METHODS)
@@ -71,10 +68,10 @@ def list_space_layers(
     options: str = typer.Option("{}", help='Options as JSON, e.g. {"pretrained": false}.'),
 ) -> None:
     """List the layers of a feature space; a star marks those that are extracted by default."""
-    from neurovis.cli.names import parse_options
+    from neurovis.cli.names import build_features, parse_options
     from neurovis.features.capture import list_layers
 
-    extractor = _build(features, parse_options(options))
+    extractor = build_features(features, parse_options(options))
     module = getattr(extractor, "module", None)
     known = extractor.layers if module is None else list_layers(module)
     defaults = {name.split("#")[0] for name in extractor.layers}
@@ -103,23 +100,6 @@ def train_worldnet(
 
     train(out, n_images=n_images, n_epochs=n_epochs, seed=seed, device=device)
     typer.echo(f"weights and card in {out}")
-
-
-def _build(features: str, options: dict[str, Any]) -> FeatureExtractor:
-    """A feature space by catalog name, with the model after a colon."""
-    import inspect
-
-    from neurovis import catalog
-
-    name, _, model = features.partition(":")
-    build = catalog.features.load(name)
-    known = inspect.signature(build).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(
-            f"feature space {name!r} has no option {unknown[0]!r}; its options are {', '.join(known)}."
-        )
-    return build(*([model] if model else []), **options)
 
 
 def _find_split(table: Any, split: str, folder: Path) -> list[str]:

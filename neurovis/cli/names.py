@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurovis.core import FeatureExtractor
 
 
 def read_entity(path: Path, entity: str) -> str:
@@ -54,6 +57,29 @@ def parse_options(text: str) -> dict[str, Any]:
     if isinstance(options, dict):
         return options
     raise ValueError(f'options must be a JSON object such as {{"pool": 8}}, got {text!r}; mind the quotes.')
+
+
+def build_features(features: str, options: dict[str, Any]) -> FeatureExtractor:
+    """A feature space by catalog name, with the model after a colon, e.g. ``timm:resnet18``.
+
+    Raises
+    ------
+    ValueError
+        If the space has no such option.
+    """
+    import inspect
+
+    from neurovis import catalog
+
+    name, _, model = features.partition(":")
+    build = catalog.features.load(name)
+    known = inspect.signature(build).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f"feature space {name!r} has no option {unknown[0]!r}; its options are {', '.join(known)}."
+        )
+    return build(*([model] if model else []), **options)
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -40,8 +40,55 @@ def compute_region_means(responses: ArrayLike, regions: Mapping[str, Sequence[in
     pandas.DataFrame
         One row per image, one column per region.
     """
-    values = check_array("responses", responses, ndim=2, dtype=np.float64)
+    values = check_array("responses", responses, ndim=2, finite=False, dtype=np.float64)
     return pd.DataFrame({name: values[:, list(columns)].mean(axis=1) for name, columns in regions.items()})
+
+
+def make_image_table(
+    stimulus_ids: Sequence[str],
+    responses: Mapping[str, ArrayLike],
+    regions: Mapping[str, Sequence[int]],
+    *,
+    judged: Sequence[str],
+    naturalness: ArrayLike,
+) -> pd.DataFrame:
+    """One row per image and region: what the region does, and what others see in the image.
+
+    Parameters
+    ----------
+    stimulus_ids : sequence of str
+        Images.
+    responses : mapping of str to array of shape (n_images, n_neuroids)
+        By any of :data:`VALUES`; NaN for an image without a record.
+    regions : mapping of str to sequence of int
+        Columns of each region.
+    judged : sequence of str
+        Category of each image.
+    naturalness : array of shape (n_images,)
+        From :func:`compute_naturalness`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns :data:`NATURAL_COLUMNS` and one for each value.
+    """
+    for name in responses:
+        check_option("responses", name, VALUES)
+    means = {name: compute_region_means(values, regions) for name, values in responses.items()}
+    about = {
+        "stimulus_id": list(stimulus_ids),
+        "judged": list(judged),
+        "naturalness": np.asarray(naturalness),
+    }
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {**about, "region": region, **{name: table[region] for name, table in means.items()}}
+            )
+            for region in regions
+        ],
+        ignore_index=True,
+    )
 
 
 def compute_naturalness(embedding: ArrayLike, natural: ArrayLike) -> NDArray[np.float64]:
@@ -221,10 +268,10 @@ def _describe_share(hits: pd.Series) -> dict[str, float]:
 
 
 def _describe_value(name: str, values: pd.Series, world: pd.Series, seed: int) -> dict[str, float]:
-    numbers = values.to_numpy(dtype=float)
-    mean = float(numbers.mean())
+    numbers = values.dropna().to_numpy(dtype=float)
+    mean = float(numbers.mean()) if len(numbers) else np.nan
     low, high = (
         compute_summary_ci(numbers, n_bootstraps=1000, seed=seed) if len(numbers) > 1 else (mean, mean)
     )
-    below = float((world.to_numpy(dtype=float) < mean).mean())
+    below = float((world.dropna().to_numpy(dtype=float) < mean).mean())
     return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_percentile": below}

@@ -1,0 +1,362 @@
+"""Images that brain regions prefer: guided diffusion, and what others than the guide make of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from neurovis.core import NeuralData, StimulusSet
+    from neurovis.features.torch_module import ModuleFeatures
+
+NAME = "generation"
+SECTION = "Images that regions prefer"
+app = typer.Typer(help="Brain-guided image synthesis.", no_args_is_help=True)
+
+
+@app.command("train-diffusion")
+def train_diffusion(
+    out: Path = typer.Option(Path("models/world-diffusion"), help="Folder of the pipeline and its card."),
+    n_images: int = typer.Option(30_000, help="Scenes to train on."),
+    unet_steps: int = typer.Option(5500, help="Updates of the denoiser, of 32 scenes each."),
+    seed: int = typer.Option(0, help="Seed of initial weights, order and noise."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    work: Path = typer.Option(None, help="Folder that a killed run resumes from."),
+) -> None:
+    """Train the in-house latent diffusion model on the stimulus world and write weights and card."""
+    from neurovis.generation.training import train_world_diffusion
+
+    train_world_diffusion(out, n_images=n_images, unet_steps=unet_steps, seed=seed, device=device, work=work)
+    typer.echo(f"pipeline and card in {out}")
+
+
+@app.command("guide")
+def guide(
+    out: Path = typer.Option(..., help="Folder of images; a killed run goes on where it stopped."),
+    encoding: Path = typer.Option(..., help="Result of `encoding fit`: neuroids, regions and their q."),
+    weights: Path = typer.Option(..., help="Encoder that guides, from the same `encoding fit`."),
+    features: str = typer.Option(..., help="Feature space that it reads, e.g. open_clip:world-clip."),
+    region: list[str] = typer.Option(..., help="Region whose response is to be large; repeatable."),
+    suppress: str = typer.Option("", help="Region whose response is to be small."),
+    options: str = typer.Option("{}", help="Options of the feature space as JSON."),
+    model: str = typer.Option("world-diffusion", help="Shipped name, folder, or name on the hub."),
+    scale: list[float] = typer.Option([0.0, 100.0], help="Guidance scale; repeatable, 0 is unguided."),
+    n_seeds: int = typer.Option(10, help="Images of each region and scale."),
+    first_seed: int = typer.Option(0, help="Seed of the first of them."),
+    n_steps: int = typer.Option(50, help="Denoising steps."),
+    sampler: str = typer.Option("dpm++", help="dpm++, ddim or euler."),
+    self_attention: float = typer.Option(0.0, help="Weight of self-attention guidance; the paper: 0.75."),
+    gradient: str = typer.Option("decoder_only", help="full (the paper) or decoder_only."),
+    decode_scale: float = typer.Option(1.0, help="Decode for the objective at this share of the size."),
+    every: int = typer.Option(1, help="Compute the gradient in every so many steps."),
+    stop: float = typer.Option(1.0, help="Share of the steps after which guidance ends."),
+    prompt: str = typer.Option("", help="Text; empty for none."),
+    prompt_scale: float = typer.Option(1.0, help="Classifier-free guidance."),
+    control: str = typer.Option("guided", help="guided, 'sign flipped' or 'weights permuted'."),
+    fdr: float = typer.Option(0.05, help="Guide by neuroids predicted at this rate; 1 takes all."),
+    dtype: str = typer.Option("float32", help="float32, bfloat16 or float16."),
+    batch_size: int = typer.Option(8, help="Images at a time."),
+    size_dva: float = typer.Option(8.0, help="Side of the images on the screen [degrees]."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    compiled: bool = typer.Option(False, "--compiled", help="Compile network and decoder."),
+    seed: int = typer.Option(0, help="Seed of the permuted weights."),
+) -> None:
+    """Synthesise images that an encoder predicts to drive regions (BrainDiVE)."""
+    from torch import nn
+
+    from neurovis.cli.names import build_features, parse_options
+    from neurovis.core import check_option, make_rng
+    from neurovis.encoding.storage import read_encoder
+    from neurovis.encoding.torch_bridge import to_torch
+    from neurovis.evaluation.encoding import read_encoding
+    from neurovis.evaluation.generation import CONTROLS, GUIDED
+    from neurovis.features.differentiable import make_differentiable
+    from neurovis.generation.guidance import Guidance
+    from neurovis.generation.images import generate_images
+    from neurovis.generation.model import load_latent_diffusion
+    from neurovis.generation.objectives import ContrastObjective, RegionObjective
+    from neurovis.generation.self_attention import SelfAttention
+
+    check_option("control", control, (GUIDED, *CONTROLS))
+    scores = read_encoding(encoding)
+    neuroids = scores.score.values
+    fitted = read_encoder(weights, neuroid_ids=neuroids["neuroid_id"].values.tolist())
+    extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
+    respond = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
+    chosen = {name: _choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
+    if control == "weights permuted":
+        # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
+        order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
+        chosen = {name: order[columns].tolist() for name, columns in chosen.items()}
+    sign = -1.0 if control == "sign flipped" else 1.0
+    settings: dict[str, Any] = {
+        "gradient": gradient, "decode_scale": decode_scale, "every": every, "stop": stop
+    }  # fmt: skip
+    guidance = {}
+    for name in region:
+        if suppress:
+            objective: Any = ContrastObjective(respond, chosen[name], chosen[suppress])
+        else:
+            objective = RegionObjective(respond, chosen[name])
+        label = f"{name} - {suppress}" if suppress else name
+        guidance[label] = Guidance(objective, **settings)
+    attending = SelfAttention(self_attention) if self_attention else None
+    images = generate_images(
+        load_latent_diffusion(model, device=device, dtype=dtype, compiled=compiled),
+        out, guidance, seeds=range(first_seed, first_seed + n_seeds),
+        scales=[sign * value for value in scale], control=control, batch_size=batch_size,
+        size_dva=(size_dva, size_dva), n_steps=n_steps, sampler=sampler, self_attention=attending,
+        prompt=prompt, prompt_scale=prompt_scale,
+    )  # fmt: skip
+    typer.echo(f"{len(images)} images in {out}")
+
+
+@app.command("evaluate")
+def evaluate(
+    out: Path = typer.Option(..., help="Folder of tables and figures."),
+    images: Path = typer.Option(..., help="Folder of `generation guide`, with its controls."),
+    stimuli: Path = typer.Option(..., help="Folder of the natural images."),
+    encoding: Path = typer.Option(..., help="Result of the guiding `encoding fit`."),
+    weights: Path = typer.Option(..., help="The guiding encoder."),
+    features: str = typer.Option(..., help="Feature space that it reads."),
+    options: str = typer.Option("{}", help="Options of that space as JSON."),
+    held_out_weights: Path = typer.Option(..., help="Encoder of another backbone and other stimuli."),
+    held_out_features: str = typer.Option(..., help="Feature space that it reads."),
+    held_out_options: str = typer.Option("{}", help="Options of that space as JSON."),
+    categories: str = typer.Option(..., help='Category of each region as JSON, e.g. {"FFA": "face"}.'),
+    judge: str = typer.Option("world-judge", help="world-judge, or a model such as open_clip:ViT-B-16."),
+    prompts: str = typer.Option("{}", help="Words for each category as JSON, where the judge reads texts."),
+    responses: Path | None = typer.Option(None, help="Recorded responses to the natural images."),
+    truth: Path | None = typer.Option(None, help="Folder of the simulated truth."),
+    best_share: float = typer.Option(0.2, help="Share of the images that re-ranking keeps."),
+    n_natural: int = typer.Option(1000, help="Natural images, from the first."),
+    subject: str = typer.Option(..., help="Subject, for the captions."),
+    section: str = typer.Option(SECTION, help="Section of the report."),
+    fdr: float = typer.Option(0.05, help="As in `generation guide`."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    seed: int = typer.Option(0, help="Seed of the intervals."),
+) -> None:
+    """Judge guided images by what did not guide them, beside natural images and controls."""
+    import pandas as pd
+
+    from neurovis.cli.names import parse_options, rank_region
+    from neurovis.core import make_provenance
+    from neurovis.datasets.simulated import compute_true_responses, read_truth
+    from neurovis.encoding.storage import read_encoder
+    from neurovis.evaluation.encoding import read_encoding
+    from neurovis.evaluation.generation import (
+        compute_naturalness,
+        make_image_table,
+        summarise_generation,
+    )
+    from neurovis.io import read_neural_data, read_stimulus_set, write_table
+    from neurovis.plotting import write_report_table
+
+    made, world = read_stimulus_set(images), read_stimulus_set(stimuli)
+    world = world.subset(world.stimulus_ids[:n_natural])
+    neuroids = read_encoding(encoding).score.values
+    ids = neuroids["neuroid_id"].values.tolist()
+    names = parse_options(categories)
+    regions = sorted({name.split(" - ")[0] for name in made.table["region"]}, key=rank_region)
+    columns = {name: _choose_neuroids(neuroids, name, fdr) for name in regions}
+    sets = {"made": made, "world": world}
+    found: dict[str, dict[str, NDArray]] = {name: {} for name in sets}
+    for value, path, space, settings in (
+        ("predicted", weights, features, options),
+        ("held_out", held_out_weights, held_out_features, held_out_options),
+    ):
+        seen = {name: _extract(space, settings, shown, device) for name, shown in sets.items()}
+        fitted = read_encoder(path, neuroid_ids=ids)
+        for name in sets:
+            found[name][value] = fitted.predict(seen[name])
+    # The last features are those of the held-out backbone, which has not guided.
+    natural = {name: compute_naturalness(seen[name], seen["world"]) for name in sets}
+    if truth is not None:
+        subject_truth = read_truth(truth).subject
+        for name, shown in sets.items():
+            found[name]["true"] = compute_true_responses(subject_truth, shown)
+    if responses is not None:
+        found["world"]["measured"] = _look_up(read_neural_data(responses), world)
+    judged = {name: _judge(judge, parse_options(prompts), list(dict.fromkeys(names.values())), shown, device)
+              for name, shown in sets.items()}  # fmt: skip
+    tables = {
+        name: make_image_table(
+            shown.stimulus_ids, found[name], columns, judged=judged[name], naturalness=natural[name]
+        )
+        for name, shown in sets.items()
+    }
+    about = made.table.reset_index()[["stimulus_id", "region", "control", "scale", "seed"]]
+    about["scale"] = about["scale"].abs()  # the sign is the control
+    about["objective"], about["region"] = about["region"], about["region"].str.split(" - ").str[0]
+    own = about.merge(tables["made"], on=["stimulus_id", "region"])
+    record = make_provenance(
+        "generation evaluate", {"judge": judge, "best_share": best_share, "fdr": fdr, "seed": seed},
+        {"weights": weights, "held_out_weights": held_out_weights},
+    )  # fmt: skip
+    write_table(own, out / "images.tsv", provenance=record)
+    summary = pd.concat(
+        [
+            summarise_generation(
+                rows, tables["world"], categories=names, best_share=best_share, seed=seed
+            ).assign(objective=objective)
+            for objective, rows in own.groupby("objective", sort=False)
+        ],
+        ignore_index=True,
+    )
+    order = {name: number for number, name in enumerate(regions)}
+    summary = summary.sort_values("region", key=lambda column: column.map(order), kind="stable")
+    write_report_table(
+        summary,
+        out / "summary.tsv",
+        title=f"Guided images beside natural ones, subject {subject}",
+        caption="Share that the judge puts into the region's category, and mean responses, with 95 % "
+        "intervals; percentile: share of natural images that evoke less. Best: largest "
+        "predictions of the guide. Held out: an encoder of another backbone fitted to other stimuli.",
+        section=section,
+        order=100,
+        provenance=record,
+    )
+    _draw(own, summary, tables["world"], sets, names, out, subject, section, record)
+    shown_columns = ["objective", "control", "scale", "selection", "n", "share", "predicted", "held_out"]
+    shown_columns += [name for name in ("true", "true_percentile") if name in summary]
+    typer.echo(summary[shown_columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _choose_neuroids(neuroids: Any, region: str, fdr: float) -> list[int]:
+    """Columns of a region, those that the encoder predicts better than chance."""
+    import numpy as np
+
+    from neurovis.generation.objectives import find_region
+
+    columns = find_region(neuroids.coords, region)
+    passing = columns[np.nan_to_num(neuroids["q_value"].values[columns], nan=1.0) <= fdr]
+    if not len(passing):
+        raise ValueError(
+            f"region {region} must hold neuroids that the encoder predicts at fdr {fdr:g}, got none of "
+            f"{len(columns)}; fit a better encoder or raise fdr."
+        )
+    return passing.tolist()
+
+
+def _extract(features: str, options: str, stimuli: StimulusSet, device: str) -> NDArray:
+    from neurovis.cli.names import build_features, parse_options
+    from neurovis.features.cache import extract_cached, join_layers
+
+    return join_layers(
+        extract_cached(build_features(features, parse_options(options)), stimuli, device=device)
+    ).values
+
+
+def _look_up(data: NeuralData, stimuli: StimulusSet) -> NDArray:
+    """Recorded responses to each stimulus, NaN where there are none."""
+    import numpy as np
+
+    from neurovis.core import average_repeats
+    from neurovis.evaluation.preparation import zscore_sessions
+
+    if data.dims[0] == "presentation":
+        data = average_repeats(zscore_sessions(data))
+    row = {str(name): number for number, name in enumerate(data["stimulus_id"].values)}
+    found = np.full((len(stimuli), data.sizes["neuroid"]), np.nan)
+    for number, name in enumerate(stimuli.stimulus_ids):
+        if name in row:
+            found[number] = data.values[row[name]]
+    return found
+
+
+def _judge(
+    judge: str, prompts: dict[str, Any], categories: list[str], stimuli: StimulusSet, device: str
+) -> list[str]:
+    """Category of each image by the classifier of the stimulus world, or by a model of images and texts."""
+    import numpy as np
+
+    from neurovis.cli.names import build_features
+    from neurovis.evaluation.zero_shot import classify_zero_shot, embed_prompts
+
+    if judge == "world-judge":
+        from neurovis.features.world_judge import classify_images
+        from neurovis.stimuli.world import CATEGORIES
+
+        images = np.stack([stimuli.load(name) for name in stimuli.stimulus_ids])
+        return [CATEGORIES[number] for number in classify_images(images, device=device).argmax(axis=1)]
+    words = prompts or {name: [name] for name in categories}
+    model = judge.partition(":")[2]
+    texts = embed_prompts(build_features(f"open_clip-text:{model}", {}), words)
+    found = classify_zero_shot(_extract(judge, "{}", stimuli, device), texts)
+    return [list(words)[number] for number in found.argmax(axis=1)]
+
+
+def _draw(
+    images: pd.DataFrame,
+    summary: pd.DataFrame,
+    natural: pd.DataFrame,
+    sets: dict[str, StimulusSet],
+    categories: dict[str, str],
+    out: Path,
+    subject: str,
+    section: str,
+    record: dict[str, Any],
+) -> None:
+    """Gallery, curves over the scale, and the matrix of categories."""
+    from neurovis.evaluation.generation import GUIDED, compute_specificity, select_best
+    from neurovis.plotting import plot_curves, plot_galleries, plot_shares, write_figure
+
+    strongest = images["scale"].max()
+    guided = images[(images["control"] == GUIDED) & (images["scale"] == strongest)]
+    blocks: dict[str, dict[str, list[NDArray]]] = {}
+    for objective, rows in guided.groupby("objective", sort=False):
+        world = natural[natural["region"] == rows["region"].iloc[0]]
+        columns = [name for name in ("predicted", "measured") if name in natural.columns]
+        blocks[str(objective)] = {
+            "guided, best first": [
+                sets["made"].load(name) for name in rows.nlargest(6, "predicted")["stimulus_id"]
+            ],
+            **{
+                f"natural, top {column}": [
+                    sets["world"].load(name) for name in world.nlargest(6, column)["stimulus_id"]
+                ]
+                for column in columns
+            },
+        }
+    caption = (
+        f"Images guided at scale {strongest:g} with the largest predictions of the guide, beside the "
+        "natural images with the largest predicted and recorded responses."
+    )
+    figures = [("gallery", plot_galleries(blocks), "What each region prefers", caption)]
+    curves = summary[(summary["selection"] == "all") & (summary["control"] == GUIDED)]
+    value = "true" if "true" in summary.columns else "held_out"
+    if len(set(curves["scale"])) > 1:
+        for column, label in (("share", "share in the region's category"), (value, f"{value} response")):
+            axes = plot_curves(
+                curves.rename(columns={f"{column}_low": "ci_low", f"{column}_high": "ci_high"}),
+                x="scale", y=column, by="objective", scale="symlog", x_label="guidance scale", y_label=label,
+            )  # fmt: skip
+            text = f"{label.capitalize()} of all guided images, with 95 % intervals; 0 is unguided."
+            figures.append((f"scale_{column}", axes, f"Guidance scale: {label}", text))
+    best = select_best(guided.assign(region=guided["objective"]), share=0.5)
+    # Every category that the judge knows about, in the order of the regions.
+    judged = list(dict.fromkeys([*categories.values(), *sorted(images["judged"].unique())]))
+    share, low, high = compute_specificity(best, judged)
+    expected = {name: categories[name.split(" - ")[0]] for name in share.index}
+    axes = plot_shares(
+        share.values,
+        rows=list(share.index),
+        columns=judged,
+        interval=(low.values, high.values),
+        expected=expected,
+    )
+    caption = (
+        "Share of the better half of the guided images, by the guide, that an independent judge puts into "
+        "each category, with 95 % intervals; frames mark the category that the region is known for."
+    )
+    figures.append(("specificity", axes, "Specificity", caption))
+    for order, (name, axes, title, caption) in enumerate(figures, start=1):
+        write_figure(
+            axes, out / f"{name}.png", title=f"{title}, subject {subject}", caption=caption,
+            section=section, order=order, provenance=record,
+        )  # fmt: skip
