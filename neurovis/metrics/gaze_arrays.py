@@ -191,7 +191,7 @@ def check_log_density(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if not abs(total - 1) < _TOLERANCE:
         raise ValueError(
             f"{name} must be the natural logarithm of a density, whose exp sums to 1, got a sum of "
-            f"{total:g}; make a density of a saliency map first, for example by blur, exponent and centre bias."
+            f"{total:g}; make a density of a saliency map first, by blur, exponent and centre bias."
         )
     return checked
 
