@@ -13,6 +13,7 @@ import typer
 
 from neurovis import __version__
 from neurovis.cli import (
+    captioning,
     data,
     encoding,
     evaluation,
@@ -44,6 +45,7 @@ for module in (
     evaluation,
     motion,
     generation,
+    captioning,
     study,
     plot,
     report,
