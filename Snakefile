@@ -17,6 +17,8 @@ include: "pipelines/features.smk"
 include: "pipelines/encoding.smk"
 include: "pipelines/evaluation.smk"
 include: "pipelines/motion.smk"
+include: "pipelines/generation.smk"
+include: "pipelines/captioning.smk"
 include: "pipelines/report.smk"
 
 

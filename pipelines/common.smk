@@ -24,10 +24,13 @@ wildcard_constraints:
     encoder="[a-z][a-z0-9-]*",
     study="[a-z0-9_]+",
     seed="[0-9]+",
+    region="[A-Za-z0-9-]+",
 
 
 ENV = "envs/neurovis.yaml"
 SIMULATED = config["simulated"]
+GENERATION = config["generation"]
+CAPTIONING = config["captioning"]
 GPU = 0 if config["device"] == "cpu" else 1
 
 
@@ -144,6 +147,54 @@ def space_of(name):
     return config["spaces"].get(name, {"space": name})
 
 
+def space_option(option, name):
+    """--<option> and the options of a feature space on the command line."""
+    space = space_of(name)
+    text = f"--{option} {shlex.quote(space['space'])}"
+    prefix = option.removesuffix("features")
+    given = json.dumps(space.get("options", {}), sort_keys=True)
+    return f"{text} --{prefix}options {shlex.quote(given)}"
+
+
+def command_options(options):
+    """Options of a command by name; one that is true is a flag."""
+    return " ".join(
+        f"--{key.replace('_', '-')}"
+        + ("" if value is True else f" {shlex.quote(str(value))}")
+        for key, value in options.items()
+        if value is not False
+    )
+
+
+def truth_of(dataset, subject):
+    """The truth of a simulated subject; published data have none."""
+    return (
+        [f"results/simulated/truth/sub-{subject}/truth.json"]
+        if dataset == "simulated"
+        else []
+    )
+
+
+def bank_images_of(dataset):
+    """What a bank of natural images is built from: other scenes of the world, or files that the config names."""
+    return (
+        ["results/simulated/captioning/images/stimuli.json"]
+        if dataset == "simulated"
+        else [path for paths in CAPTIONING["bank"].values() for path in paths]
+    )
+
+
+def bank_options_of(dataset, images):
+    """The sources of a bank as options of the command."""
+    if dataset == "simulated":
+        return f"--stimuli {Path(images[0]).parent}"
+    return " ".join(
+        f"--{kind} {shlex.quote(str(path))}"
+        for kind, paths in CAPTIONING["bank"].items()
+        for path in paths
+    )
+
+
 def code_of(name):
     """Parts of the package that decide the numbers of a feature space, as the cache of features sees them."""
     motion = space_of(name)["space"].startswith("motion-energy")
@@ -157,6 +208,15 @@ def root_option(dataset):
         return f"--root {shlex.quote(str(own or find_real_root(config)))}"
     except FileNotFoundError:
         return ""
+
+
+def preferred_of(dataset):
+    """What regions prefer, as images and as sentences."""
+    return [
+        f"results/{dataset}/{part}/figures/sub-{subject}/summary.tsv"
+        for part in ("generation", "captioning")
+        for subject in config[part]["subjects"]
+    ]
 
 
 def targets_of(dataset):

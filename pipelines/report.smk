@@ -42,6 +42,7 @@ rule report_simulated:
             for subject in SIMULATED["subjects"]
             for figure in figures_of("simulated", subject)
         ],
+        generation=preferred_of("simulated"),
     output:
         report="results/report.html",
     log:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from neurovis.captioning import VoxelCaptions
+
 
 NAME = "captioning"
 SECTION = "Captions of voxels"
@@ -90,9 +92,12 @@ def caption(
     precision: str = typer.Option("float32", help="Of the projection: float32, bfloat16 or float16."),
     batch_size: int = typer.Option(128, help="Voxels at a time."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    replace: bool = typer.Option(False, "--replace", help="Delete captions of other settings."),
     seed: int = typer.Option(0, help="Seed of repeats, permuted weights and random images."),
 ) -> None:
     """Caption voxels, their negated weights and permuted weights, and random images (BrainSCUBA)."""
+    import shutil
+
     import numpy as np
     import pandas as pd
 
@@ -108,7 +113,7 @@ def caption(
         read_bank,
         remove_leaks,
     )
-    from neurovis.core import make_provenance
+    from neurovis.core import OtherConfigurationError, make_provenance
     from neurovis.encoding.storage import read_encoder
     from neurovis.evaluation.encoding import read_encoding
     from neurovis.io import read_stimulus_set, write_table
@@ -145,12 +150,23 @@ def caption(
          "leaks": leaks, "n_leaks": len(copies), "seed": seed},
         {"weights": weights, "bank": bank / "index.json"},
     )  # fmt: skip
-    for kind, (part, suppression) in kinds.items():
-        found = caption_voxels(
+
+    def make(kind: str) -> VoxelCaptions:
+        part, suppression = kinds[kind]
+        return caption_voxels(
             part, voxels, natural, model, inverse_temperature=inverse_temperature, repeats=rows,
             suppression=suppression, decoding=decoding, batch_size=batch_size, precision=precision,
             device=device, folder=out / kind,
         )  # fmt: skip
+
+    for kind in kinds:
+        try:
+            found = make(kind)
+        except OtherConfigurationError:
+            if not replace:
+                raise
+            shutil.rmtree(out / kind)
+            found = make(kind)
         agreement = np.tile(found.agreement, n_repeats)
         write_table(found.table.assign(agreement=agreement), out / f"{kind}.tsv", provenance=record)
     base = caption_random_images(

@@ -57,20 +57,25 @@ def guide(
     stop: float = typer.Option(1.0, help="Share of the steps after which guidance ends."),
     prompt: str = typer.Option("", help="Text; empty for none."),
     prompt_scale: float = typer.Option(1.0, help="Classifier-free guidance."),
-    control: str = typer.Option("guided", help="guided, 'sign flipped' or 'weights permuted'."),
+    control: list[str] = typer.Option(
+        [], help="'sign flipped' or 'weights permuted', at the largest scale; repeatable."
+    ),
     fdr: float = typer.Option(0.05, help="Guide by neuroids predicted at this rate; 1 takes all."),
     dtype: str = typer.Option("float32", help="float32, bfloat16 or float16."),
     batch_size: int = typer.Option(8, help="Images at a time."),
     size_dva: float = typer.Option(8.0, help="Side of the images on the screen [degrees]."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     compiled: bool = typer.Option(False, "--compiled", help="Compile network and decoder."),
+    replace: bool = typer.Option(False, "--replace", help="Delete images of other settings in the folder."),
     seed: int = typer.Option(0, help="Seed of the permuted weights."),
 ) -> None:
     """Synthesise images that an encoder predicts to drive regions (BrainDiVE)."""
+    import shutil
+
     from torch import nn
 
     from neurovis.cli.names import build_features, parse_options
-    from neurovis.core import check_option, make_rng
+    from neurovis.core import OtherConfigurationError, check_option, make_rng
     from neurovis.encoding.storage import read_encoder
     from neurovis.encoding.torch_bridge import to_torch
     from neurovis.evaluation.encoding import read_encoding
@@ -82,44 +87,52 @@ def guide(
     from neurovis.generation.objectives import ContrastObjective, RegionObjective
     from neurovis.generation.self_attention import SelfAttention
 
-    check_option("control", control, (GUIDED, *CONTROLS))
-    scores = read_encoding(encoding)
-    neuroids = scores.score.values
+    for name in control:
+        check_option("control", name, CONTROLS)
+    neuroids = read_encoding(encoding).score.values
     fitted = read_encoder(weights, neuroid_ids=neuroids["neuroid_id"].values.tolist())
     extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
     respond = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
     chosen = {name: _choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
-    if control == "weights permuted":
-        # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
-        order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
-        chosen = {name: order[columns].tolist() for name, columns in chosen.items()}
-    sign = -1.0 if control == "sign flipped" else 1.0
-    settings: dict[str, Any] = {
-        "gradient": gradient, "decode_scale": decode_scale, "every": every, "stop": stop
-    }  # fmt: skip
-    guidance = {}
-    for name in region:
-        if suppress:
-            objective: Any = ContrastObjective(respond, chosen[name], chosen[suppress])
-        else:
-            objective = RegionObjective(respond, chosen[name])
-        label = f"{name} - {suppress}" if suppress else name
-        guidance[label] = Guidance(objective, **settings)
-    attending = SelfAttention(self_attention) if self_attention else None
-    images = generate_images(
-        load_latent_diffusion(model, device=device, dtype=dtype, compiled=compiled),
-        out, guidance, seeds=range(first_seed, first_seed + n_seeds),
-        scales=[sign * value for value in scale], control=control, batch_size=batch_size,
-        size_dva=(size_dva, size_dva), n_steps=n_steps, sampler=sampler, self_attention=attending,
-        prompt=prompt, prompt_scale=prompt_scale,
-    )  # fmt: skip
+    # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
+    order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
+    denoiser = load_latent_diffusion(model, device=device, dtype=dtype, compiled=compiled)
+
+    def make(kind: str) -> StimulusSet:
+        guidance = {}
+        for name in region:
+            columns = {key: chosen[key] for key in (name, suppress) if key}
+            if kind == "weights permuted":
+                columns = {key: order[own].tolist() for key, own in columns.items()}
+            objective: Any = RegionObjective(respond, columns[name])
+            if suppress:
+                objective = ContrastObjective(respond, columns[name], columns[suppress])
+            guidance[f"{name} - {suppress}" if suppress else name] = Guidance(
+                objective, gradient=gradient, decode_scale=decode_scale, every=every, stop=stop
+            )
+        return generate_images(
+            denoiser, out, guidance, seeds=range(first_seed, first_seed + n_seeds),
+            scales=scale if kind == GUIDED else [max(scale) * (-1 if kind == "sign flipped" else 1)],
+            control=kind, batch_size=batch_size, size_dva=(size_dva, size_dva), n_steps=n_steps,
+            sampler=sampler, self_attention=SelfAttention(self_attention) if self_attention else None,
+            prompt=prompt, prompt_scale=prompt_scale,
+        )  # fmt: skip
+
+    for kind in (GUIDED, *control):
+        try:
+            images = make(kind)
+        except OtherConfigurationError:
+            if not replace or kind != GUIDED:
+                raise
+            shutil.rmtree(out)
+            images = make(kind)
     typer.echo(f"{len(images)} images in {out}")
 
 
 @app.command("evaluate")
 def evaluate(
     out: Path = typer.Option(..., help="Folder of tables and figures."),
-    images: Path = typer.Option(..., help="Folder of `generation guide`, with its controls."),
+    images: list[Path] = typer.Option(..., help="Folder of `generation guide`; repeatable."),
     stimuli: Path = typer.Option(..., help="Folder of the natural images."),
     encoding: Path = typer.Option(..., help="Result of the guiding `encoding fit`."),
     weights: Path = typer.Option(..., help="The guiding encoder."),
@@ -157,7 +170,7 @@ def evaluate(
     from neurovis.io import read_neural_data, read_stimulus_set, write_table
     from neurovis.plotting import write_report_table
 
-    made, world = read_stimulus_set(images), read_stimulus_set(stimuli)
+    made, world = _join([read_stimulus_set(path) for path in images]), read_stimulus_set(stimuli)
     world = world.subset(world.stimulus_ids[:n_natural])
     neuroids = read_encoding(encoding).score.values
     ids = neuroids["neuroid_id"].values.tolist()
@@ -241,6 +254,19 @@ def _choose_neuroids(neuroids: Any, region: str, fdr: float) -> list[int]:
             f"{len(columns)}; fit a better encoder or raise fdr."
         )
     return passing.tolist()
+
+
+def _join(sets: list[StimulusSet]) -> StimulusSet:
+    """Several sets as one; ids name region, control, scale and seed, so none comes twice."""
+    import pandas as pd
+
+    from neurovis.core import StimulusSet
+
+    tables = [
+        part.table.assign(path=[str((part.root / path).resolve()) for path in part.table["path"]])
+        for part in sets
+    ]
+    return StimulusSet("generated", pd.concat(tables), Path(), sets[0].size_dva)
 
 
 def _extract(features: str, options: str, stimuli: StimulusSet, device: str) -> NDArray:

@@ -22,6 +22,8 @@ _TEXTS = {
             "Stimuli",
             "Encoding",
             "Selectivity",
+            "Images that regions prefer",
+            "Captions of voxels",
             "Motion",
             "Representational similarity",
             "Brain-Score metrics",
