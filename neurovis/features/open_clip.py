@@ -1,4 +1,8 @@
-"""Feature spaces of open_clip's image and text towers, with open_clip's own preprocessing and tokenizer."""
+"""Feature spaces of open_clip's image and text towers, with open_clip's own preprocessing and tokenizer.
+
+A model is a name that open_clip knows, or a folder in open_clip's format: one of the user's, or one that
+ships with neurovis (``world-clip``, ``world-clip-resnet``).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurovis.core import check_option, import_optional
+from neurovis.core import check_option, find_model, import_optional
 from neurovis.features.capture import OUTPUT, Execution, count_prefix_tokens
 from neurovis.features.preprocessing import LibraryPreprocessing
 from neurovis.features.text import TextFeatures
 from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.weights import HUB, build_pretrained, build_seeded, load_checkpoint
 from neurovis.features.wrapped import Wrapped
+from neurovis.io import read_json
+from neurovis.training.models import check_model
+
+CONFIG_NAME = "open_clip_config.json"
+WEIGHTS_NAME = "open_clip_model.safetensors"
+"""Files of a folder that open_clip loads as ``local-dir:<folder>``."""
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +38,7 @@ def make_open_clip(
     seed: int = 0,
     pool: int | None = 4,
     tokens: str | None = None,
+    normalise: bool = False,
     precision: str = "float32",
     channels_last: bool = False,
     compiled: bool = False,
@@ -37,11 +48,13 @@ def make_open_clip(
     Parameters
     ----------
     model : str
-        Any name of ``open_clip.list_models()``.
+        Any name of ``open_clip.list_models()``, a folder of ``open_clip_config.json`` and
+        ``open_clip_model.safetensors``, or the name of such a folder that ships with neurovis.
     layers : sequence of str, optional
         Default: the image embedding, ``"output"``.
     pretrained : str, optional
-        Tag of the weights, downloaded once by open_clip; ``None`` for random weights.
+        Tag of the weights, downloaded once by open_clip; ``None`` for random weights. A folder brings its own
+        weights, whatever the tag.
     checkpoint : path, optional
         Local weights of the whole model instead.
     seed : int
@@ -49,13 +62,16 @@ def make_open_clip(
     pool, tokens
         As in :class:`neurovis.features.reduction.Reduction`; by default the class token where there is one,
         else the mean.
+    normalise : bool
+        Bring the embedding to unit length; of the layer ``"output"`` alone.
     precision, channels_last, compiled
         As in :class:`neurovis.features.capture.Execution`.
 
     Raises
     ------
     ValueError
-        If the model, the tag or a layer is unknown.
+        If the model, the tag or a layer is unknown, ``normalise`` is asked of other layers, or a folder's
+        weights are not those that its ``config.json`` names.
     FileNotFoundError
         If the weights are not here and cannot be fetched; the message says where they come from.
     """
@@ -64,8 +80,15 @@ def make_open_clip(
     settings = open_clip.transform.PreprocessCfg(**whole.visual.preprocess_cfg)
     transform = open_clip.transform.image_transform_v2(settings, is_train=False)
     n_prefix = count_prefix_tokens(whole.visual)
+    wanted = tuple(layers or (OUTPUT,))
+    if normalise and wanted != (OUTPUT,):
+        raise ValueError(
+            f"normalise must be False unless layers is ('output',), got {wanted}; only embeddings are "
+            "compared by their direction."
+        )
+    tower = Wrapped(whole.visual, _embed_direction) if normalise else whole.visual
     return ModuleFeatures(
-        f"open_clip:{model}", whole.visual, tuple(layers or (OUTPUT,)),
+        f"open_clip:{model}", tower, wanted,
         LibraryPreprocessing(transform, repr(settings)), pool, tokens or ("first" if n_prefix else "mean"),
         version=f"open_clip {open_clip.__version__}", n_prefix_tokens=n_prefix,
         execution=Execution(precision, channels_last, compiled),
@@ -109,10 +132,7 @@ def make_open_clip_text(
     """
     open_clip = import_optional("open_clip", extra="torch")
     whole = _build(model, pretrained, checkpoint, seed)
-    if (
-        not hasattr(whole, "token_embedding")
-        or "hf_tokenizer_name" in open_clip.get_model_config(model)["text_cfg"]
-    ):
+    if not hasattr(whole, "token_embedding") or "hf_tokenizer_name" in _read_text_config(model):
         raise ValueError(
             f"model must have CLIP's own text tower and tokenizer, got {model!r}; choose for example "
             "'ViT-B-32', or the language model itself through huggingface-text."
@@ -123,7 +143,7 @@ def make_open_clip_text(
     tower = Wrapped(whole, lambda model, input_ids: model.encode_text(input_ids))
     return TextFeatures(
         f"open_clip-text:{model}", tower, tuple(layers or (OUTPUT,)),
-        _ClipTokenizer(open_clip.get_tokenizer(model), model), column, tokens,
+        _ClipTokenizer(open_clip.get_tokenizer(_name_for_open_clip(model)), model), column, tokens,
         version=f"open_clip {open_clip.__version__}", execution=Execution(precision, compiled=compiled),
     )  # fmt: skip
 
@@ -153,10 +173,13 @@ class _ClipTokenizer:
 def _build(model: str, pretrained: str | None, checkpoint: str | Path | None, seed: int) -> Any:
     """The whole model with its weights; parameters and errors as :func:`make_open_clip`."""
     open_clip = import_optional("open_clip", extra="torch")
-    check_option("model", model, open_clip.list_models(), remedy="see open_clip.list_models()")
+    name = _name_for_open_clip(model)
     if checkpoint is not None or pretrained is None:
-        whole: Any = build_seeded(lambda: open_clip.create_model(model), seed)
+        whole: Any = build_seeded(lambda: open_clip.create_model(name, load_weights=False), seed)
         return whole if checkpoint is None else load_checkpoint(whole, checkpoint)
+    folder = _find_folder(model)
+    if folder is not None:
+        return _load_folder(folder)
     tags = open_clip.list_pretrained_tags_by_model(model)
     check_option("pretrained", pretrained, tags, remedy=f"these are the tags of {model}")
     cfg = open_clip.get_pretrained_cfg(model, pretrained)
@@ -164,3 +187,51 @@ def _build(model: str, pretrained: str | None, checkpoint: str | Path | None, se
     return build_pretrained(
         lambda: open_clip.create_model(model, pretrained=pretrained), name=f"open_clip:{model}", origin=origin
     )
+
+
+def _load_folder(folder: Path) -> Any:
+    """Model of a folder; one that was trained in-house names the hash of its weights."""
+    open_clip = import_optional("open_clip", extra="torch")
+    if (folder / "config.json").is_file():
+        check_model(folder, trainer="train_world_clip", weights_name=WEIGHTS_NAME)
+    elif not (folder / WEIGHTS_NAME).is_file():
+        raise FileNotFoundError(f"no weights at {folder / WEIGHTS_NAME}; add them or pass pretrained=None.")
+    return open_clip.create_model(f"local-dir:{folder}")
+
+
+def _find_folder(model: str) -> Path | None:
+    """Folder of a model, given or shipped, or None for a name that open_clip knows."""
+    open_clip = import_optional("open_clip", extra="torch")
+    known = open_clip.list_models()
+    if model in known:
+        return None
+    try:
+        folder = Path(model) if Path(model).is_dir() else find_model(model)
+    except FileNotFoundError:
+        check_option("model", model, known, remedy="see open_clip.list_models(), or pass a folder's path")
+        raise
+    if not (folder / CONFIG_NAME).is_file():
+        raise ValueError(
+            f"model must be a name of open_clip or a folder with {CONFIG_NAME}, got {folder} without it; "
+            "choose another folder."
+        )
+    return folder
+
+
+def _name_for_open_clip(model: str) -> str:
+    folder = _find_folder(model)
+    return model if folder is None else f"local-dir:{folder}"
+
+
+def _read_text_config(model: str) -> dict[str, Any]:
+    open_clip = import_optional("open_clip", extra="torch")
+    folder = _find_folder(model)
+    if folder is None:
+        return dict(open_clip.get_model_config(model)["text_cfg"])
+    return dict(read_json(folder / CONFIG_NAME)["model_cfg"]["text_cfg"])
+
+
+def _embed_direction(visual: Any, images: Tensor) -> Tensor:
+    """Image embeddings of unit length."""
+    functional = import_optional("torch.nn.functional", extra="torch")
+    return functional.normalize(visual(images), dim=-1)
