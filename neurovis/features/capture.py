@@ -147,7 +147,7 @@ def collect_layers(
             captured.clear()
             placed = execution.place(batch.inputs, device)
             output = call(**placed) if isinstance(placed, dict) else call(placed)
-            _store(captured, OUTPUT, outputs, output)
+            store_output(captured, OUTPUT, outputs, output)
             for layer in layers:
                 if layer not in captured:
                     raise ValueError(
@@ -267,7 +267,9 @@ def _describe_constant(value: object) -> str:
 
 
 @contextmanager
-def capture_layers(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def capture_layers(
+    module: nn.Module, layers: Sequence[str], *, keep_graph: bool = False
+) -> Iterator[dict[str, Tensor]]:
     """Outputs of some layers during the forward passes in the block.
 
     Parameters
@@ -276,6 +278,8 @@ def capture_layers(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[st
         The network.
     layers : sequence of str
         Dotted names, with ``#i`` for an element of a tuple or list; ``"output"`` is left to the caller.
+    keep_graph : bool
+        Copies through which gradients pass, in float32 at least, in place of detached ones in float32.
 
     Yields
     ------
@@ -290,7 +294,7 @@ def capture_layers(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[st
     try:
         for base, names in wanted.items():
             if base != OUTPUT:
-                hook = _make_hook(captured, base, names)
+                hook = _make_hook(captured, base, names, keep_graph)
                 handles.append(module.get_submodule(base).register_forward_hook(hook))
         yield captured
     finally:
@@ -298,14 +302,19 @@ def capture_layers(module: nn.Module, layers: Sequence[str]) -> Iterator[dict[st
             handle.remove()
 
 
-def _make_hook(captured: dict[str, Tensor], base: str, names: list[str]) -> Callable[..., None]:
+def _make_hook(
+    captured: dict[str, Tensor], base: str, names: list[str], keep_graph: bool
+) -> Callable[..., None]:
     def hook(_module: Any, _inputs: Any, output: Any) -> None:
-        _store(captured, base, names, output)
+        store_output(captured, base, names, output, keep_graph=keep_graph)
 
     return hook
 
 
-def _store(captured: dict[str, Tensor], base: str, names: Sequence[str], output: Any) -> None:
+def store_output(
+    captured: dict[str, Tensor], base: str, names: Sequence[str], output: Any, *, keep_graph: bool = False
+) -> None:
+    """Keep what a layer returned, or the elements of it that are named; see :func:`capture_layers`."""
     torch = import_optional("torch", extra="torch")
     for name in names:
         index = name.split("#")[1] if "#" in name else None
@@ -330,4 +339,7 @@ def _store(captured: dict[str, Tensor], base: str, names: Sequence[str], output:
                 f"layer {name!r} must return a tensor, got {type(value).__name__}; choose a layer inside it."
             )
         # A copy, because the next layer may work in place.
-        captured[name] = value.detach().to(torch.float32, copy=True)
+        if keep_graph:
+            captured[name] = value.to(torch.promote_types(value.dtype, torch.float32), copy=True)
+        else:
+            captured[name] = value.detach().to(torch.float32, copy=True)

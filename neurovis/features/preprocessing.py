@@ -48,26 +48,39 @@ class ImagePreprocessing:
         torch = import_optional("torch", extra="torch")
         from PIL import Image
 
-        if self.resize is not None:
-            height, width = image.shape[:2]
-            if isinstance(self.resize, int):
-                ratio = self.resize / min(height, width)
-                size = (max(self.resize, round(height * ratio)), max(self.resize, round(width * ratio)))
-            else:
-                size = self.resize
-            if size != (height, width):
-                image = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+        size = self.find_size((image.shape[0], image.shape[1]))
+        if size != image.shape[:2]:
+            image = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
         if self.crop is not None:
-            top, left = ((side - self.crop) // 2 for side in image.shape[:2])
-            if min(top, left) < 0:
-                raise ValueError(
-                    f"crop must not exceed the image, got {self.crop} for {image.shape[:2]} px; set resize."
-                )
+            top, left = self.find_corner(size)
             image = image[top : top + self.crop, left : left + self.crop]
         mean, std = (np.array(numbers, dtype=np.float32) for numbers in (self.mean, self.std))
         values = (image.astype(np.float32) * np.float32(self.scale) - mean) / std
         values = values[..., ::-1] if self.bgr else values
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+    def find_size(self, size_px: tuple[int, int]) -> tuple[int, int]:
+        """Height and width [px] after resizing an image of ``size_px``."""
+        if self.resize is None:
+            return size_px
+        if not isinstance(self.resize, int):
+            return self.resize
+        ratio = self.resize / min(size_px)
+        height, width = (max(self.resize, round(side * ratio)) for side in size_px)
+        return height, width
+
+    def find_corner(self, size_px: tuple[int, int]) -> tuple[int, int]:
+        """Top and left [px] of the square that is cut out of a resized image.
+
+        Raises
+        ------
+        ValueError
+            If the square is larger than the image.
+        """
+        top, left = ((side - (self.crop or side)) // 2 for side in size_px)
+        if min(top, left) < 0:
+            raise ValueError(f"crop must not exceed the image, got {self.crop} for {size_px} px; set resize.")
+        return top, left
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,14 @@ class Reduction:
     def __call__(
         self, output: Tensor, *, layer: str, n_rows: int, input_px: tuple[int, int]
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.int32]]]:
-        """Reduce one batch.
+        """Reduce one batch to an array; parameters and errors as :meth:`reduce`."""
+        values, coords = self.reduce(output, layer=layer, n_rows=n_rows, input_px=input_px)
+        return values.cpu().numpy(), coords
+
+    def reduce(
+        self, output: Tensor, *, layer: str, n_rows: int, input_px: tuple[int, int]
+    ) -> tuple[Tensor, dict[str, NDArray[np.int32]]]:
+        """Reduce one batch, differentiably.
 
         Parameters
         ----------
@@ -82,7 +89,7 @@ class Reduction:
 
         Returns
         -------
-        values : float32 array of shape (n_rows, n_features)
+        values : Tensor of shape (n_rows, n_features)
         coords : dict of str to int array of shape (n_features,)
             ``channel``, ``row`` and ``column``; the latter -1 for what has no place.
 
@@ -105,11 +112,11 @@ class Reduction:
         if output.ndim == 3:
             return self._reduce_tokens(output, layer, input_px)
         values = output.flatten(1)
-        return values.cpu().numpy(), make_places(values.shape[1], None)
+        return values, make_places(values.shape[1], None)
 
     def _reduce_maps(
         self, output: Tensor, input_px: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.int32]]]:
+    ) -> tuple[Tensor, dict[str, NDArray[np.int32]]]:
         last = self.maps == "channels_last" or (
             self.maps == "auto"
             and _is_grid(tuple(output.shape[1:3]), input_px)
@@ -117,11 +124,11 @@ class Reduction:
         )
         values = self._pool(output.movedim(3, 1) if last else output)
         places = make_places(values.shape[1], tuple(values.shape[2:]))
-        return values.flatten(1).cpu().numpy(), places
+        return values.flatten(1), places
 
     def _reduce_tokens(
         self, output: Tensor, layer: str, input_px: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.int32]]]:
+    ) -> tuple[Tensor, dict[str, NDArray[np.int32]]]:
         n_tokens, n_channels = output.shape[1:]
         n_prefix, grid = self._find_grid(n_tokens, input_px)
         if self.tokens == "first" and n_prefix == 0 and (grid or self.n_prefix_tokens is not None):
@@ -131,7 +138,7 @@ class Reduction:
             )
         if self.tokens in ("first", "mean"):
             values = output[:, 0] if self.tokens == "first" else output.mean(dim=1)
-            return values.cpu().numpy(), make_places(n_channels, None)
+            return values, make_places(n_channels, None)
         if self.tokens == "patches":
             if grid is None:
                 raise ValueError(
@@ -141,8 +148,8 @@ class Reduction:
             maps = output[:, n_prefix:].reshape(len(output), -1, *grid, n_channels).mean(dim=1)
             maps = self._pool(maps.movedim(3, 1))
             places = make_places(n_channels, tuple(maps.shape[2:]))
-            return maps.flatten(1).cpu().numpy(), places
-        return output.flatten(1).cpu().numpy(), _make_token_places(n_tokens, n_channels, n_prefix, grid)
+            return maps.flatten(1), places
+        return output.flatten(1), _make_token_places(n_tokens, n_channels, n_prefix, grid)
 
     def _pool(self, maps: Tensor) -> Tensor:
         if self.pool is None:

@@ -92,7 +92,7 @@ class ModuleFeatures:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        self._make_reduction()
+        _ = self.reduction
         check_layers(self.module, self.layers, self.name)
 
     def __call__(
@@ -129,7 +129,7 @@ class ModuleFeatures:
             If a layer does not exist, is not reached by the forward pass or gives no tensor.
         """
         wanted = self.layers if layers is None else choose_layers(layers, layers, name=self.name)
-        reduction = self._make_reduction()
+        reduction = self.reduction
 
         def reduce(output: Tensor, layer: str, batch: Batch) -> tuple[NDArray, dict[str, NDArray]]:
             _, _, height, width = batch.inputs.shape  # type: ignore[union-attr]
@@ -159,10 +159,18 @@ class ModuleFeatures:
         return {
             **describe_network(self.module, self.preprocess, self.execution),
             "kind": "torch module", "name": self.name, "version": self.version,
-            **asdict(self._make_reduction()),
+            **asdict(self.reduction),
         }  # fmt: skip
 
-    def _make_reduction(self) -> Reduction:
+    @property
+    def reduction(self) -> Reduction:
+        """What is kept of maps and sequences.
+
+        Raises
+        ------
+        ValueError
+            If an option is unknown.
+        """
         return Reduction(self.pool, self.tokens, self.n_prefix_tokens, self.maps, self.token_grid)
 
     def _make_batches(self, stimuli: StimulusSet, batch_size: int) -> Iterator[Batch]:

@@ -1,0 +1,203 @@
+"""Feature spaces of torch modules as differentiable functions of images, for guidance and for gradients."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.features.arrays import choose_layers
+from neurovis.features.capture import OUTPUT, capture_layers, check_layers, store_output
+from neurovis.features.preprocessing import ImagePreprocessing, LibraryPreprocessing
+from neurovis.features.torch_module import ModuleFeatures
+
+_TO_TENSOR = ("ToTensor", "MaybeToTensor", "MaybeConvertMode")
+_ON_TENSORS = ("Resize", "CenterCrop", "Normalize", "ImageClassification")
+_MAX_PIXEL = 255
+
+
+class DifferentiableFeatures(nn.Module):
+    """Images to the joined features of some layers of a feature space.
+
+    Parameters
+    ----------
+    extractor : ModuleFeatures
+        The feature space; its module is shared, and its parameters no longer need gradients.
+    layers : sequence of str
+        Layers, joined in this order.
+    prepare : callable
+        Images (n, 3, height, width) in [0, 1] to the network's input.
+    normalise : bool
+        Divide the features of each image by their Euclidean norm.
+    """
+
+    def __init__(
+        self,
+        extractor: ModuleFeatures,
+        layers: Sequence[str],
+        prepare: Callable[[Tensor], Tensor],
+        *,
+        normalise: bool,
+    ) -> None:
+        super().__init__()
+        self.module = extractor.module.requires_grad_(False).eval()
+        self.layers = tuple(layers)
+        self.prepare = prepare
+        self.normalise = normalise
+        self._reduction = extractor.reduction
+        self._precision = extractor.execution.precision
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, 3, height, width) in [0, 1] to features (n, n_features).
+
+        Raises
+        ------
+        ValueError
+            If the images are of another shape, or a layer is not reached.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                f"images must have shape (n, 3, height, width), got {tuple(images.shape)}; move the channels."
+            )
+        x = self.prepare(images)
+        half = self._precision != "float32"
+        cast = torch.autocast(x.device.type, getattr(torch, self._precision)) if half else nullcontext()
+        with cast, capture_layers(self.module, self.layers, keep_graph=True) as captured:
+            output = self.module(x)
+            wanted = [layer for layer in self.layers if layer.split("#")[0] == OUTPUT]
+            store_output(captured, OUTPUT, wanted, output, keep_graph=True)
+        missing = [layer for layer in self.layers if layer not in captured]
+        if missing:
+            raise ValueError(f"layer {missing[0]!r} did not run in the forward pass; choose another.")
+        height, width = x.shape[-2:]
+        parts = [
+            self._reduction.reduce(captured[layer], layer=layer, n_rows=len(x), input_px=(height, width))[0]
+            for layer in self.layers
+        ]
+        features = torch.cat(parts, dim=1)
+        return nn.functional.normalize(features, dim=1) if self.normalise else features
+
+
+def make_differentiable(
+    extractor: ModuleFeatures,
+    *,
+    layers: Sequence[str] | None = None,
+    normalise: bool = False,
+    antialias: bool = True,
+) -> DifferentiableFeatures:
+    """A feature space as a differentiable function of images.
+
+    Parameters
+    ----------
+    extractor : ModuleFeatures
+        Of open_clip, timm, torchvision, worldnet or any torch module, with the preprocessing of one of these
+        or :class:`~neurovis.features.preprocessing.ImagePreprocessing`.
+    layers : sequence of str, optional
+        Layers, joined in this order; default those of the extractor.
+    normalise : bool
+        Divide the features of each image by their Euclidean norm, as an encoder of normalised embeddings
+        wants them.
+    antialias : bool
+        Whether a smaller size is reached through averages, as the extractor's own resizing of uint8 images
+        does. Without it (the published BrainDiVE) fine detail that the training never showed reaches the
+        network, and guidance may exploit it.
+
+    Returns
+    -------
+    torch.nn.Module
+        Images (n, 3, height, width) in [0, 1] to features (n, n_features) in float32 at least.
+
+    Raises
+    ------
+    TypeError
+        If the preprocessing is of another kind.
+    ValueError
+        If a layer does not exist.
+
+    Notes
+    -----
+    Images of the size at which the extractor resizes nothing give its own numbers. Others differ by the
+    rounding of its resized pixels to 0-255. The module is the extractor's own, in evaluation mode; an
+    extractor in half precision runs in it here too.
+    """
+    if not isinstance(extractor, ModuleFeatures):
+        raise TypeError(
+            f"extractor must be ModuleFeatures, got {type(extractor).__name__}; only feature spaces of torch "
+            "modules have a gradient."
+        )
+    wanted = extractor.layers if layers is None else choose_layers(layers, layers, name=extractor.name)
+    check_layers(extractor.module, wanted, extractor.name)
+    prepare = make_tensor_preprocessing(extractor.preprocess, antialias=antialias)
+    return DifferentiableFeatures(extractor, wanted, prepare, normalise=normalise)
+
+
+def make_tensor_preprocessing(preprocess: Any, *, antialias: bool = True) -> Callable[[Tensor], Tensor]:
+    """The same preprocessing for batches of images (n, 3, height, width) in [0, 1], differentiable.
+
+    Parameters
+    ----------
+    preprocess : ImagePreprocessing or LibraryPreprocessing
+        Of single uint8 images.
+    antialias : bool
+        As in :func:`make_differentiable`.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind, or a library's with a step that is not known here.
+    """
+    if isinstance(preprocess, ImagePreprocessing):
+        return _make_own(preprocess, antialias)
+    if isinstance(preprocess, LibraryPreprocessing):
+        return _make_library(preprocess.transform, antialias)
+    raise TypeError(
+        f"preprocess must be ImagePreprocessing or LibraryPreprocessing, got {type(preprocess).__name__}; "
+        "write it as ImagePreprocessing."
+    )
+
+
+def _make_own(preprocess: ImagePreprocessing, antialias: bool) -> Callable[[Tensor], Tensor]:
+    scale = _MAX_PIXEL * preprocess.scale
+
+    def prepare(images: Tensor) -> Tensor:
+        x, before = images, (images.shape[-2], images.shape[-1])
+        size = preprocess.find_size(before)
+        if size != before:
+            x = nn.functional.interpolate(x, size=size, mode="bilinear", antialias=antialias)
+        if preprocess.crop is not None:
+            top, left = preprocess.find_corner(size)
+            x = x[..., top : top + preprocess.crop, left : left + preprocess.crop]
+        mean, std = (x.new_tensor(numbers)[:, None, None] for numbers in (preprocess.mean, preprocess.std))
+        x = (x * scale - mean) / std
+        return x.flip(1) if preprocess.bgr else x
+
+    return prepare
+
+
+def _make_library(transform: Any, antialias: bool) -> Callable[[Tensor], Tensor]:
+    """The steps of torchvision take tensors too; those that only make tensors of images are left out."""
+    steps = []
+    for step in getattr(transform, "transforms", [transform]):
+        kind = type(step).__name__
+        if kind in _TO_TENSOR or getattr(step, "__name__", "") == "_convert_to_rgb":
+            continue
+        if kind not in _ON_TENSORS:
+            raise TypeError(
+                f"preprocess must consist of the steps {', '.join(_ON_TENSORS)}, got {kind}; write it as "
+                "ImagePreprocessing."
+            )
+        own = copy.copy(step)
+        if hasattr(own, "antialias"):
+            own.antialias = antialias
+        steps.append(own)
+
+    def prepare(images: Tensor) -> Tensor:
+        for step in steps:
+            images = step(images)
+        return images
+
+    return prepare

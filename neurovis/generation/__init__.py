@@ -1,0 +1,1 @@
+"""Generation: latent diffusion whose sampling follows the gradient of an encoder of the brain."""
