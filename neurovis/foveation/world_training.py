@@ -101,7 +101,7 @@ def train_foveated_world(
     *,
     retina: str = "logpolar",
     n_images: int = 8000,
-    n_epochs: int = 25,
+    n_epochs: int = 12,
     seed: int = 0,
     device: str = "cpu",
     checkpoint: str | Path | None = None,
