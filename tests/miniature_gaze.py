@@ -138,3 +138,17 @@ def make_sti_amazon(root, *, seed=0):
         }
     (folder / "Amazon.json").write_text(json.dumps(collages))
     return root
+
+
+def make_gaze_reading(root, *, seed=0):
+    """Two pages of two seconds in the format of the shared samples."""
+    rng = np.random.default_rng(seed)
+    folder = root / "gaze_samples_reading"
+    folder.mkdir(parents=True)
+    for name, start in (("trial_0_1", 1988145), ("trial_2_5", 77)):
+        table = pd.DataFrame({"timestamp": start + np.arange(2000.0)})
+        table["x"] = (200 + rng.normal(scale=0.3, size=2000)).round(2)
+        table["y"] = (150 + rng.normal(scale=0.3, size=2000)).round(2)
+        table["stimuli_x"] = table["stimuli_y"] = -1.0
+        table.to_csv(folder / f"{name}.csv", sep="\t", index=False)
+    return root
