@@ -152,3 +152,91 @@ def make_gaze_reading(root, *, seed=0):
         table["stimuli_x"] = table["stimuli_y"] = -1.0
         table.to_csv(folder / f"{name}.csv", sep="\t", index=False)
     return root
+
+
+def make_mit1003(root, *, seed=0):
+    """Two photographs of different size, two people: raw samples at 240 Hz, a blink as negative positions.
+
+    Returns the root and, for each (person, image), the places and the first samples of the fixations.
+    """
+    rng = np.random.default_rng(seed)
+    folder = root / "mit1003"
+    (folder / "ALLSTIMULI").mkdir(parents=True)
+    # MATLAB cuts names of variables after 63 letters.
+    images = {"i05june05_static_street_boston_p1010764": (768, 1024), "istatic_" + "long" * 16: (405, 600)}
+    truth = {}
+    for name, (height, width) in images.items():
+        picture = rng.integers(0, 255, (height, width, 3), dtype="u1")
+        Image.fromarray(picture).save(folder / "ALLSTIMULI" / f"{name}.jpeg")
+        for person in ("hp", "CNG"):
+            (folder / "DATA" / person).mkdir(parents=True, exist_ok=True)
+            places = [(width / 2, height / 2)] + [
+                (width * x, height * y) for x, y in ((0.1, 0.2), (0.8, 0.3), (0.3, 0.9), (0.9, 0.9))
+            ]
+            samples, starts = [], []
+            for place, target in zip(places, [*places[1:], None], strict=True):
+                starts.append(len(samples))
+                samples += [place] * int(rng.integers(130, 170))
+                if target is not None:
+                    way = np.linspace(0, 1, 9)[1:] ** 2 * (3 - 2 * np.linspace(0, 1, 9)[1:])
+                    samples += list(np.array(place) + way[:, None] * np.subtract(target, place))
+            xy = np.array(samples) + rng.normal(scale=0.3, size=(len(samples), 2))
+            if person == "hp":
+                xy[starts[3] + 40 : starts[3] + 90] = -500  # lost in the fourth fixation
+            data = np.empty((1, 1), dtype=[("eyeData", object)])
+            data[0, 0]["eyeData"] = xy
+            variable = name[:63]
+            savemat(
+                folder / "DATA" / person / f"{name}.mat",
+                {variable: {"imgName": f"{name}.jpeg", "DATA": data}},
+            )
+            truth[person, name] = (np.array(places), np.array(starts))
+    savemat(folder / "DATA" / "hp" / "shuff_stimnames.mat", {"shuff_stimnames": np.arange(2)})
+    return root, truth
+
+
+SALICON_PLACES = {  # image -> worker -> (x, y) of pixels counted from 0
+    "COCO_val2014_000000000042": {"7": [(0, 0), (639, 479), (10, 20)], "9": [(5, 6)]},
+    "COCO_val2014_000000000073": {"7": [(100, 200)], "8": []},
+}
+
+
+def make_salicon(root, *, layout="json", images=True):
+    """Two images in the JSON of 2015 or as MATLAB files; one worker saw nothing."""
+    folder = root / "salicon"
+    folder.mkdir(parents=True)
+    if layout == "json":
+        (folder / "annotations").mkdir()
+        listed, annotations = [], []
+        for number, (name, workers) in enumerate(SALICON_PLACES.items()):
+            listed.append(
+                {"id": 42 + number, "file_name": f"{name}.jpg", "height": 480, "width": 640, "license": 1}
+            )
+            for worker, places in workers.items():
+                fixations = [[y + 1, x + 1] for x, y in places]
+                annotations.append(
+                    {
+                        "image_id": 42 + number,
+                        "id": len(annotations),
+                        "worker_id": int(worker),
+                        "fixations": fixations,
+                    }
+                )
+        record = {"info": {}, "type": "fixations", "images": listed, "annotations": annotations}
+        (folder / "annotations" / "fixations_val2014.json").write_text(json.dumps(record))
+    else:
+        (folder / "fixations" / "val").mkdir(parents=True)
+        for name, workers in SALICON_PLACES.items():
+            gaze = np.empty(
+                (len(workers), 1), dtype=[(k, object) for k in ("location", "timestamp", "fixations")]
+            )
+            for row, places in enumerate(workers.values()):
+                points = np.array(places, dtype=np.uint16).reshape(-1, 2) + np.uint16(1)
+                gaze[row, 0] = (points + 0.25, np.arange(len(points))[:, None], points)
+            record = {"image": name, "resolution": np.array([[480, 640]], dtype=np.uint16), "gaze": gaze}
+            savemat(folder / "fixations" / "val" / f"{name}.mat", record)
+    if images:
+        (folder / "images" / "val").mkdir(parents=True)
+        for name in SALICON_PLACES:
+            Image.new("RGB", (640, 480)).save(folder / "images" / "val" / f"{name}.jpg")
+    return root
