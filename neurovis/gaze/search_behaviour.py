@@ -312,7 +312,7 @@ def compare_search_lines(set_size: ArrayLike, rt_ms: ArrayLike, is_second: Array
     -------
     f, p : float
         RT ~ set size against RT ~ set size x condition, with 2 and n - 4 degrees of freedom. If both fit
-        perfectly, f is 0 and p is 1.
+        perfectly, f is 0 and p is 1; if only the second does, f is infinite and p is 0.
 
     Raises
     ------
@@ -330,8 +330,10 @@ def compare_search_lines(set_size: ArrayLike, rt_ms: ArrayLike, is_second: Array
         for columns in ([one, size], [one, size, second, size * second])
     )
     n_free = len(rt) - 4
-    if own <= 1e-12 * max(shared, 1e-300):
-        return (0.0, 1.0) if shared <= 1e-9 else (float("inf"), 0.0)
+    # What rounding leaves of a perfect fit.
+    nothing = 1e-12 * max(float(rt @ rt), 1e-300)
+    if own <= nothing:
+        return (0.0, 1.0) if shared <= nothing else (float("inf"), 0.0)
     f = (shared - own) / 2 / (own / n_free)
     return float(f), float(stats.f.sf(f, 2, n_free))
 

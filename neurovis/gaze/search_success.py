@@ -40,7 +40,7 @@ def compute_success_curve(
         Index ``n_saccades`` from 0; columns ``found, low, high``, 0-1.
     """
     check_array("n_saccades", n_saccades, ndim=0, minimum=1)
-    when = trials["n_saccades"].where(trials["found"].astype(bool), np.inf).to_numpy(float)
+    when = np.where(trials["found"].astype(bool), trials["n_saccades"].astype(float), np.inf)
     by = when[:, None] <= np.arange(n_saccades + 1)
     shown, number = np.unique(trials["stimulus_id"].astype(str), return_inverse=True)
     hits = np.zeros((len(shown), n_saccades + 1))

@@ -122,7 +122,7 @@ def test_lit_from_above_among_lit_from_below():
 
 
 def _measure(item, px_per_dva):
-    """Area [deg^2], middle (x, y) [deg, y up] and the second moments along the main axes, with their angle."""
+    """Area [deg^2], middle (x, y) [deg, y up], second moments along the main axes, and their angle."""
     side = len(item)
     place = (np.arange(side) + 0.5 - side / 2) / px_per_dva
     x, y = np.meshgrid(place, -place)
