@@ -19,6 +19,8 @@ include: "pipelines/evaluation.smk"
 include: "pipelines/motion.smk"
 include: "pipelines/generation.smk"
 include: "pipelines/captioning.smk"
+include: "pipelines/foveation.smk"
+include: "pipelines/gaze.smk"
 include: "pipelines/report.smk"
 
 

@@ -117,10 +117,10 @@ rule evaluate_captions:
             if input.truth
             else ""
         ),
-        texts=space_of(CAPTIONING["texts"])["space"],
+        texts=space_option("texts", CAPTIONING["texts"]),
         seed=config["seed"],
     shell:
         "neurovis captioning evaluate --captions $(dirname {input.captions}) --encoding {input.encoding}"
         " --weights {input.weights} --features {input.features} --stimuli $(dirname {input.stimuli})"
-        " --texts {params.texts} {params.truth} --subject {wildcards.subject} --seed {params.seed}"
+        " {params.texts} {params.truth} --subject {wildcards.subject} --seed {params.seed}"
         " --out $(dirname {output.table}) > {log} 2>&1"

@@ -151,9 +151,10 @@ def space_option(option, name):
     """--<option> and the options of a feature space on the command line."""
     space = space_of(name)
     text = f"--{option} {shlex.quote(space['space'])}"
-    prefix = option.removesuffix("features")
+    # --features has --options, and any other --x has --x-options.
+    settings = "options" if option == "features" else f"{option}-options"
     given = json.dumps(space.get("options", {}), sort_keys=True)
-    return f"{text} --{prefix}options {shlex.quote(given)}"
+    return f"{text} --{settings} {shlex.quote(given)}"
 
 
 def command_options(options):

@@ -111,7 +111,7 @@ rule judge_images:
         spaces=" ".join(
             [
                 space_option("features", GENERATION["guide"]),
-                space_option("held-out-features", GENERATION["judge"]),
+                space_option("held-out", GENERATION["judge"]),
             ]
         ),
         categories=json.dumps(GENERATION["categories"]),

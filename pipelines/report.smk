@@ -43,6 +43,8 @@ rule report_simulated:
             for figure in figures_of("simulated", subject)
         ],
         generation=preferred_of("simulated"),
+        gaze="results/simulated/gaze/search/asymmetry.tsv",
+        foveation="results/simulated/foveation/robustness.tsv",
     output:
         report="results/report.html",
     log:

@@ -190,6 +190,7 @@ def evaluate(
     features: Path = typer.Option(..., help="netCDF file of the encoder's features of the stimuli."),
     stimuli: Path = typer.Option(..., help="The stimuli; captions are judged on those of the split `test`."),
     texts: str = typer.Option("open_clip-text:world-clip", help="Text tower of the same network."),
+    texts_options: str = typer.Option("{}", help="Options of the text tower as JSON."),
     bank_stimuli: Path | None = typer.Option(
         None, help="Stimulus set of the bank with true captions: the known words of each category."
     ),
@@ -212,7 +213,7 @@ def evaluate(
         summarise_by_region,
     )
     from neurovis.captioning.world_captions import find_marker_words
-    from neurovis.cli.names import build_features, rank_region
+    from neurovis.cli.names import build_features, parse_options, rank_region
     from neurovis.core import make_provenance
     from neurovis.encoding.storage import read_encoder
     from neurovis.evaluation.captions import score_category_captions
@@ -302,7 +303,7 @@ def evaluate(
     fitted = read_encoder(weights, neuroid_ids=ids.tolist())
     column = {name: number for number, name in enumerate(ids)}
     predicted = fitted.predict(space.values)[:, [column[name] for name in first.index]]
-    towers = build_features(texts, {})
+    towers = build_features(texts, parse_options(texts_options))
     identified = identify_voxels(
         embed_captions(first["caption"].tolist(), lambda batch: _embed_texts(towers, batch)),
         space.values, predicted, first["region"].tolist(), seed=seed,

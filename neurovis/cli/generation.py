@@ -139,7 +139,7 @@ def evaluate(
     features: str = typer.Option(..., help="Feature space that it reads."),
     options: str = typer.Option("{}", help="Options of that space as JSON."),
     held_out_weights: Path = typer.Option(..., help="Encoder of another backbone and other stimuli."),
-    held_out_features: str = typer.Option(..., help="Feature space that it reads."),
+    held_out: str = typer.Option(..., help="Feature space that it reads."),
     held_out_options: str = typer.Option("{}", help="Options of that space as JSON."),
     categories: str = typer.Option(..., help='Category of each region as JSON, e.g. {"FFA": "face"}.'),
     judge: str = typer.Option("world-judge", help="world-judge, or a model such as open_clip:ViT-B-16."),
@@ -181,7 +181,7 @@ def evaluate(
     found: dict[str, dict[str, NDArray]] = {name: {} for name in sets}
     for value, path, space, settings in (
         ("predicted", weights, features, options),
-        ("held_out", held_out_weights, held_out_features, held_out_options),
+        ("held_out", held_out_weights, held_out, held_out_options),
     ):
         seen = {name: _extract(space, settings, shown, device) for name, shown in sets.items()}
         fitted = read_encoder(path, neuroid_ids=ids)

@@ -25,6 +25,8 @@ _TEXTS = {
             "Images that regions prefer",
             "Captions of voxels",
             "Motion",
+            "Foveated vision",
+            "Visual search",
             "Representational similarity",
             "Brain-Score metrics",
             "Recovered from BIDS files",

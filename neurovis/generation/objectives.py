@@ -190,7 +190,7 @@ def find_region(neuroids: Mapping[str, Any], region: str) -> NDArray[np.intp]:
     ----------
     neuroids : mapping
         As for :func:`find_neuroids`, with ``region``; a part of a region is found by its name if there is
-        also ``subdivision``.
+        also ``subdivision``, and regions that overlap by their flags ``in_<region>``.
     region : str
         Name of the region or of a part.
 
@@ -199,6 +199,11 @@ def find_region(neuroids: Mapping[str, Any], region: str) -> NDArray[np.intp]:
     ValueError
         If no neuroid of the encoder lies there, with the regions that there are.
     """
+    if f"in_{region}" in neuroids:
+        # Regions that overlap are flags, as those of the Natural Scenes Dataset.
+        flagged = np.flatnonzero(np.asarray(neuroids[f"in_{region}"]))
+        if len(flagged):
+            return flagged
     labels = [np.asarray(neuroids[key]).astype(str) for key in ("region", "subdivision") if key in neuroids]
     found = np.flatnonzero(np.any([label == region for label in labels], axis=0))
     if not len(found):
