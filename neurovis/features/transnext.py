@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,16 @@ _MLP_RATIOS = (8, 8, 4, 4)
 _WINDOW = 3
 _N_LOCAL = _WINDOW**2
 _N_BIAS = 512
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN_STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class Variant:
     """Channels, heads and blocks of the four stages."""
 
-    channels: tuple[int, int, int, int]
-    heads: tuple[int, int, int, int]
-    depths: tuple[int, int, int, int]
+    channels: tuple[int, ...]
+    heads: tuple[int, ...]
+    depths: tuple[int, ...]
 
 
 VARIANTS = {
@@ -142,10 +143,12 @@ class AggregatedAttention(CosineAttention):
         self.learnable_tokens = nn.Parameter(torch.empty(n_heads, d, _N_LOCAL))
         nn.init.trunc_normal_(self.learnable_tokens, std=0.02)
         self.learnable_bias = nn.Parameter(torch.zeros(n_heads, 1, _N_LOCAL))
-        inside = functional.unfold(torch.ones(1, 1, side, side), _WINDOW, padding=_WINDOW // 2)[0].T
-        self.register_buffer("outside", inside == 0, persistent=False)
-        n_keys = inside.sum(dim=1, keepdim=True) + n_pooled**2
-        self.register_buffer("log_length", n_keys.log(), persistent=False)
+        neighbour = np.arange(side)[:, None] + np.arange(_WINDOW) - _WINDOW // 2
+        valid = (neighbour >= 0) & (neighbour < side)
+        inside = (valid[:, None, :, None] & valid[None, :, None, :]).reshape(side**2, _N_LOCAL)
+        self.register_buffer("outside", torch.from_numpy(~inside), persistent=False)
+        log_length = np.log(inside.sum(axis=1, keepdims=True) + n_pooled**2)
+        self.register_buffer("log_length", torch.from_numpy(log_length).float(), persistent=False)
 
     def attend(self, x: Tensor, places: RelativePlaces) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Weights of the neighbours (n, heads, side^2, 9), row by row, and of the pooled map, which sum to 1.
@@ -333,10 +336,8 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
-        height, width = module.kernel_size
-        nn.init.normal_(
-            module.weight, std=math.sqrt(2 * module.groups / (height * width * module.out_channels))
-        )
+        fan_out = math.prod(module.kernel_size) * module.out_channels / module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 
@@ -358,17 +359,13 @@ def compute_foveal_index(network: TransNeXt, images: Tensor) -> dict[str, NDArra
     network.eval()
     found: dict[str, NDArray[np.float32]] = {}
 
-    def listen(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            local = module.attend(*inputs)[0]  # type: ignore[operator]
-            found[name] = local.sum(dim=-1).mean(dim=(0, 2)).cpu().numpy()
-
-        return hook
+    def listen(name: str, attention: AggregatedAttention, inputs: tuple[Any, ...]) -> None:
+        found[name] = attention.attend(*inputs)[0].sum(dim=-1).mean(dim=(0, 2)).cpu().numpy()
 
     with ExitStack() as stack, torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, AggregatedAttention):
-                handle = module.register_forward_pre_hook(listen(name.removesuffix(".attn")))
+                handle = module.register_forward_pre_hook(partial(listen, name.removesuffix(".attn")))
                 stack.callback(handle.remove)
         network(images)
     return found
@@ -447,5 +444,5 @@ def _make_preprocessing(size_px: int) -> LibraryPreprocessing:
         if size_px >= 384
         else [transforms.Resize(int(size_px / 0.875), bicubic), transforms.CenterCrop(size_px)]
     )
-    transform = transforms.Compose([*resize, transforms.ToTensor(), transforms.Normalize(_MEAN, _STD)])
+    transform = transforms.Compose([*resize, transforms.ToTensor(), transforms.Normalize(*_MEAN_STD)])
     return LibraryPreprocessing(transform, repr(transform))

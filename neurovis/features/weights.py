@@ -116,8 +116,8 @@ def load_checkpoint(module: Network, path: str | Path) -> Network:
     module : torch.nn.Module
         Changed in place.
     path : path
-        ``.safetensors``, or a PyTorch file of tensors (nothing pickled is run). A ``state_dict`` entry and
-        the prefix ``module.`` of parallel training are taken off.
+        ``.safetensors``, or a PyTorch file of tensors (nothing pickled is run). A ``state_dict`` or ``model``
+        entry and the prefix ``module.`` of parallel training are taken off.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def load_checkpoint(module: Network, path: str | Path) -> Network:
             raise ValueError(
                 f"{path} is truncated or not a file of tensors ({error}); get it again."
             ) from error
-        tensors = tensors.get("state_dict", tensors)
+        tensors = tensors.get("state_dict", tensors.get("model", tensors))
     try:
         module.load_state_dict({name.removeprefix("module."): value for name, value in tensors.items()})
     except RuntimeError as error:

@@ -1,7 +1,8 @@
 """Two classifiers of the stimulus world that differ in their retina alone: log-polar and masked disc.
 
-The log-polar one is foveated: its network's padding goes around the circle of angles. Network, samples,
-training scenes, fixations and order of batches are the same. Trained by
+The log-polar one is foveated: its network's padding goes around the circle of angles. Parameters, training
+scenes, fixations and order of batches are the same. The innermost ring has a sixteenth of the outer radius,
+one octave less than in arXiv 2402.15480, because the scenes have half as many pixels a side. Trained by
 :mod:`neurovis.foveation.world_training`; both ship with neurovis.
 """
 
@@ -23,13 +24,16 @@ from neurovis.training.models import check_model
 MODEL_NAMES = {"logpolar": "foveated-world", "cartesian": "foveated-cartesian-world"}
 RETINAS = tuple(MODEL_NAMES)
 
-SIDE = 64
-"""Rings, angles and samples along a side of the two retinas."""
-
 RADIUS = 0.8
 """Radius of what is seen, in half sides of the scene."""
 
-INNER_RADIUS = 0.8 / 32
+INNER_RADIUS = RADIUS / 16
+N_RINGS, N_ANGLES = 40, 96
+"""Of the log-polar retina: neighbours are about as far apart along a ring as across rings."""
+
+SIDE = 64
+"""Of the Cartesian retina, which has a few more samples."""
+
 _CHANNELS = (24, 32, 64, 128)
 
 
@@ -51,7 +55,7 @@ class _Block(nn.Module):
 
 
 class RetinalNet(nn.Module):
-    """Retinal images (n, 3, 64, 64) to logits of the six categories.
+    """Retinal images (n, 3, rows, columns) to logits of the six categories.
 
     Means of 2 x 2 places halve the maps between stages: strided convolutions would change more under
     shifts that are no multiple of the stride (Zhang, 2019, ICML).
@@ -91,7 +95,7 @@ def build_world_classifier(retina: str) -> FoveatedClassifier:
     check_option("retina", retina, RETINAS)
     eye: LogPolarSampler | CartesianSampler
     if retina == "logpolar":
-        eye = LogPolarSampler(SIDE, SIDE, r_min=INNER_RADIUS, r_max=RADIUS)
+        eye = LogPolarSampler(N_RINGS, N_ANGLES, r_min=INNER_RADIUS, r_max=RADIUS)
         backbone: nn.Module = convert_padding(RetinalNet())
     else:
         eye, backbone = CartesianSampler(SIDE, r_max=RADIUS), RetinalNet()

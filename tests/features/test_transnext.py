@@ -208,7 +208,8 @@ def test_foveal_index_is_a_share_and_rises_with_the_local_bias():
 def test_checkpoints_load_and_missing_ones_say_where_they_are(tmp_path, monkeypatch):
     monkeypatch.setitem(VARIANTS, "micro", SMALL)
     trained = build_seeded(lambda: TransNeXt(SMALL, size_px=64), 7)
-    torch.save(trained.state_dict(), tmp_path / "weights.pth")
+    # A training run stores its weights beside other things.
+    torch.save({"model": trained.state_dict(), "epoch": 3}, tmp_path / "weights.pth")
     space = make_transnext(checkpoint=tmp_path / "weights.pth", size_px=64)
     for name, value in trained.state_dict().items():
         assert torch.equal(space.module.state_dict()[name], value)

@@ -137,9 +137,9 @@ def test_masks_are_averaged_over_cells(rng):
     np.testing.assert_array_equal(sample_masks(masks, line, line), expected)
     # Cells at the edges are cut off there.
     edge = np.zeros((1, 10, 10), dtype=bool)
-    edge[:, :, :2] = True
+    edge[:, :, 0] = True
     assert sample_masks(edge, [-1, 0, 1], [0.0, 0.5]).tolist() == [[[False, False, False]] * 2]
-    edge[:, :, 2] = True
+    edge[:, :, 1] = True
     assert sample_masks(edge, [-1, 0, 1], [0.0, 0.5]).tolist() == [[[True, False, False]] * 2]
 
 
