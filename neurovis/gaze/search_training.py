@@ -1,7 +1,8 @@
 """Training of vgg-world, the search models' default network, to name what scenes of the stimulus world hold.
 
 ``neurovis gaze train-vgg-world`` makes the shipped weights again. The diet is scenes alone: upright, lit from
-above, of any size and at any place, in colour or grey. No search display, bar, letter or arc is shown.
+above, of any size and at any place, in colour or grey. Some hold words, hence letters; no search display and
+no bar, arc or shaded disc on its own is shown.
 """
 
 from __future__ import annotations
@@ -238,8 +239,8 @@ the default network of the search models, which loads without any download.
   RGB in [-1, 1]. Trained with maximum pools and with batch normalisation, which is folded in.
 - **Data**: {training["n_images"]} scenes of `neurovis.stimuli.world` (version {training["world_version"]},
   seed {training["scene_seed"]}) drawn at {SIZE_PX} px, shown at {_SMALLEST_PX} to {max(_CANVASES_PX)} px
-  anywhere on a plain canvas, half of the batches in grey. Upright and lit from above. No search display, bar,
-  letter-like item or arc; no photograph and no person's data.
+  anywhere on a plain canvas, half of the batches in grey. Upright and lit from above. Some hold words, hence
+  letters; no search display and no bar, arc or shaded disc on its own; no photograph, no person's data.
 - **Task**: the main thing's subtype (of twelve) and which subtypes are present.
 - **Command**: `neurovis gaze train-vgg-world --n-images {training["n_images"]} --n-epochs
   {training["n_epochs"]} --seed {training["seed"]}`; {training["minutes"]} minutes of training.
