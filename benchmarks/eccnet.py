@@ -10,22 +10,15 @@ Process time does not count waiting for a busy machine, but a busy machine also 
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from neurovis.gaze.eccnet import EccNet, _Window
-from neurovis.gaze.search import SearchResult, make_array_task, simulate_search
+from neurovis.gaze.search import make_array_task, simulate_search
 from neurovis.gaze.search_protocols import find_protocol
 from neurovis.gaze.vgg import load_vgg_world
 from neurovis.stimuli.asymmetry_experiments import CONDITIONS, make_search_displays
-
-
-def measure(function: Callable[[], SearchResult]) -> tuple[float, SearchResult]:
-    start = time.process_time()
-    result = function()
-    return time.process_time() - start, result
 
 
 def compare_windows(model: EccNet, name: str, seed: int) -> tuple[float, float, float]:
@@ -60,11 +53,9 @@ def main() -> None:
     print("condition          seconds  saccades  ms/fixation  whole window  difference")
     for name in options.conditions:
         displays = make_search_displays(name, seed=options.seed, n_trials=options.trials)
-        seconds, found = measure(
-            lambda displays=displays, name=name: simulate_search(
-                model, make_array_task(displays), find_protocol(name), progress=False
-            )
-        )
+        start = time.process_time()
+        found = simulate_search(model, make_array_task(displays), find_protocol(name), progress=False)
+        seconds = time.process_time() - start
         quick, whole, difference = compare_windows(model, name, options.seed)
         n = int(found.trials["n_saccades"].sum())
         print(f"{name:<18} {seconds:7.1f}  {n:8d}  {quick:11.1f}  {whole:12.1f}  {difference:10.1e}")

@@ -11,7 +11,6 @@ from neurovis.datasets.visual_search_asymmetry import (
 )
 from neurovis.gaze.search_behaviour import analyse_asymmetry
 from neurovis.gaze.search_success import compute_saccade_sizes, compute_split_half_reliability
-from neurovis.metrics.scanmatch import compute_scanmatch
 from neurovis.stimuli.asymmetry_experiments import CONDITIONS
 
 N_IMAGES = {"NaturalDesign": 240, "Waldo": 67, "ObjArr": 300}
@@ -201,21 +200,3 @@ def test_published_success_and_similarity(shared_data, natural):
     lengths = np.load(folder / "ifix" / "I_human_all.npy")[:, 0]
     agree = (found.argmax(axis=1) == lengths - 1)[found.any(axis=1)].mean()
     np.testing.assert_allclose(agree, 0.34, atol=0.005)
-
-
-@pytest.mark.slow
-def test_published_scanmatch_of_models(natural):
-    paths = {}
-    for searcher, (_, fixations) in natural.items():
-        clipped = fixations.assign(x_px=fixations["x_px"].clip(0, 1279), y_px=fixations["y_px"].clip(0, 1023))
-        keys = clipped.groupby(["subject", "stimulus_id"])[["x_px", "y_px"]]
-        paths[searcher] = {key: rows.to_numpy() for key, rows in keys}
-    people = sorted({subject for subject, _ in paths["human"]})
-    for searcher, wanted in (("eccNET", 0.2721), ("IVSN", 0.2765)):
-        pairs = [
-            (paths[searcher][searcher, name], paths["human"][subject, name])
-            for name in natural["human"][0].stimulus_ids
-            for subject in people
-        ]
-        found = compute_scanmatch([one for one, _ in pairs], [two for _, two in pairs], size_px=(1024, 1280))
-        np.testing.assert_allclose(found.mean(), wanted, atol=0.002)
