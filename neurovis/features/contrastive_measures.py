@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,14 +107,19 @@ def embed_images(model: Any, images: NDArray[np.uint8], *, batch_size: int = 100
 def embed_texts(model: Any, texts: Sequence[str], *, batch_size: int = 100) -> NDArray[np.float32]:
     """Unnormalised text embeddings of a model of open_clip with CLIP's own tokenizer, (n, embed_dim)."""
     torch = import_optional("torch", extra="torch")
-    open_clip = import_optional("open_clip", extra="torch")
-    tokenise = open_clip.SimpleTokenizer(context_length=model.context_length)
+    tokenise = make_tokeniser(model.context_length)
     with torch.no_grad():
         parts = [
             model.encode_text(tokenise(list(texts[start : start + batch_size]))).numpy()
             for start in range(0, len(texts), batch_size)
         ]
     return np.concatenate(parts)
+
+
+@functools.cache
+def make_tokeniser(context_length: int) -> Any:
+    """CLIP's byte-pair encoding, which ships with open_clip; read once, which takes a second."""
+    return import_optional("open_clip", extra="torch").SimpleTokenizer(context_length=context_length)
 
 
 def measure_contrastive(model: Any, scenes: CaptionedScenes) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_tokens_are_those_of_open_clip(scenes):
 
 
 def test_texts_without_padding_embed_as_with_it(untrained, scenes):
-    tokens = training.tokenise_texts(scenes.captions[:21])
+    tokens = training.tokenise_texts(scenes.captions[:91])
     with torch.no_grad():
         torch.testing.assert_close(
             training.encode_texts(untrained.model, tokens), untrained.model.encode_text(tokens)
@@ -180,8 +180,6 @@ def test_retrieval_counts_by_a_slow_loop():
 
 
 def test_geometry_of_known_embeddings():
-    axis = np.zeros(3)
-    axis[0] = 2.0
     images = np.array([[2.0, 2.0, 0.0], [2.0, -2.0, 0.0]])
     texts = np.array([[0.0, 0.0, 3.0], [0.0, 0.0, 5.0]])
     found = describe_geometry(images, texts)
