@@ -174,7 +174,10 @@ def check_size(size_px: tuple[int, ...]) -> tuple[int, int]:
 
 def check_map(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """A finite map (height, width) as floats."""
-    return check_array(name, values, ndim=2, dtype=float, remedy="pass one value per pixel")
+    remedy = "pass one value per pixel"
+    checked = check_array(name, values, ndim=2, dtype=float, finite=False, remedy=remedy)
+    # One pass without an array of flags: a NaN or an infinity stays in the sum.
+    return checked if np.isfinite(checked.sum()) else check_array(name, checked, remedy=remedy)
 
 
 def check_log_density(name: str, values: ArrayLike) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ finds the same path, on all pairs of a batch at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -180,55 +181,51 @@ def _join(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]
 def _merge_directions(
     saccades: _Steps, durations: list[float], direction: float, duration: float
 ) -> tuple[_Steps, list[float]]:
-    vectors = np.array(saccades)[:, 2:]
-    lengths = np.hypot(*vectors.T)
-    product = lengths[:-1] * lengths[1:]
-    cosine = np.divide(
-        (vectors[:-1] * vectors[1:]).sum(axis=1),
-        product,
-        out=np.full(len(product), np.nan),
-        where=product > 0,
-    )
-    # A saccade of no length has no direction and is not merged here.
-    alike = np.degrees(np.arccos(np.clip(cosine, -1, 1))) < direction
     merged: _Steps = []
     kept: list[float] = []
-    i = 0
-    while i < len(saccades):
-        joined = i < len(saccades) - 1 and bool(alike[i]) and durations[i + 1] < duration
-        merged.append(_join(saccades[i], saccades[i + 1]) if joined else saccades[i])
+    i, last = 0, len(saccades) - 1
+    while i <= last:
         kept.append(durations[i])
-        i += 2 if joined else 1
+        if i < last and durations[i + 1] < duration and _angle(saccades[i], saccades[i + 1]) < direction:
+            merged.append(_join(saccades[i], saccades[i + 1]))
+            i += 2
+        else:
+            merged.append(saccades[i])
+            i += 1
     return merged, [*kept, durations[-1]]
+
+
+def _angle(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Between two saccades [degrees]; infinite if one has no length and so no direction."""
+    product = math.sqrt(one[2] ** 2 + one[3] ** 2) * math.sqrt(other[2] ** 2 + other[3] ** 2)
+    if product == 0:
+        return math.inf
+    cosine = (one[2] * other[2] + one[3] * other[3]) / product
+    return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
 
 
 def _merge_amplitudes(
     saccades: _Steps, durations: list[float], amplitude: float, duration: float
 ) -> tuple[_Steps, list[float]]:
-    last = len(saccades) - 1
-    short = np.hypot(*np.array(saccades)[:, 2:].T) < amplitude
     merged: _Steps = []
     kept: list[float] = []
-    i = 0
+    i, last = 0, len(saccades) - 1
     while i <= last:
-        around = durations[i : i + 2] if i < last else durations[-2:]
-        if not (short[i] and min(around) < duration):
-            merged.append(saccades[i])
+        saccade = saccades[i]
+        before, after = (durations[i], durations[i + 1]) if i < last else (durations[-2], durations[-1])
+        small = saccade[2] ** 2 + saccade[3] ** 2 < amplitude**2 and (before < duration or after < duration)
+        if small and i < last:
+            merged.append(_join(saccade, saccades[i + 1]))
             kept.append(durations[i])
             i += 1
-        elif i < last:
-            merged.append(_join(saccades[i], saccades[i + 1]))
-            kept.append(durations[i])
-            i += 2
-        else:
+        elif small and merged:
             # The last one joins the saccade before it: its vector is added to the original one's.
-            if merged:
-                merged[-1] = (*merged[-1][:2], *_join(saccades[-2], saccades[-1])[2:])
-                kept.append(durations[i - 1])
-            else:
-                merged.append(saccades[i])
-                kept.append(durations[i])
-            i += 1
+            merged[-1] = (*merged[-1][:2], *_join(saccades[-2], saccade)[2:])
+            kept.append(durations[i - 1])
+        else:
+            merged.append(saccade)
+            kept.append(durations[i])
+        i += 1
     return merged, [*kept, durations[-1]]
 
 

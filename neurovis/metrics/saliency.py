@@ -297,4 +297,7 @@ def _normalise(values: NDArray[np.float64], how: str) -> NDArray[np.float64]:
 
 def _compute_deviation(values: NDArray[np.float64], ddof: int) -> float:
     """Standard deviation over pixels; exactly 0 for a constant map, whatever rounding leaves."""
-    return 0.0 if values.min() == values.max() else float(values.std(ddof=ddof))
+    centred = values.ravel() - values.mean()
+    deviation = float(np.sqrt(centred @ centred / (values.size - ddof)))
+    nearly_constant = deviation <= 1e-7 * np.abs(values.flat[0])
+    return 0.0 if nearly_constant and values.min() == values.max() else deviation

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import check_option, make_rng
+from neurovis.core import check_array, check_option, make_rng
 from neurovis.metrics.gaze_arrays import check_map, check_size, find_pixels
 
 NEGATIVES = ("uniform", "unfixated")
-# Values are put into this many classes of equal width; only those that share one with a fixation are sorted.
-_N_CLASSES = 1 << 14
+# Classes of values, and the number of values from which on they pay.
+_N_CLASSES = 1 << 13
 _FEW = 1 << 13
+_PIECE = 1 << 15  # values that stay in cache between the steps
 
 
 def compute_auc(
@@ -47,13 +48,18 @@ def compute_auc(
     ValueError
         If the map is not finite, or a position lies outside, or there are no negatives.
     """
+    if not isinstance(negatives, str):
+        # Only these places matter: a map of any size costs nothing more.
+        values = check_array("saliency_map", saliency_map, ndim=2, dtype=float, finite=False)
+        fixated, other = (
+            check_array("saliency_map", values[find_pixels(places, values.shape, name=name)])
+            for name, places in (("xy_px", xy_px), ("negatives", negatives))
+        )
+        return _divide(*_count(fixated, other), other.size)
+    check_option("negatives", negatives, NEGATIVES)
     values = check_map("saliency_map", saliency_map)
     pixels = find_pixels(xy_px, values.shape)
     fixated = values[pixels]
-    if not isinstance(negatives, str):
-        other = values[find_pixels(negatives, values.shape, name="negatives")]
-        return _divide(*_count(fixated, other), other.size)
-    check_option("negatives", negatives, NEGATIVES)
     below, equal = _count(fixated, values.ravel())
     if negatives == "uniform":
         return _divide(below, equal, values.size)
@@ -135,14 +141,21 @@ def compute_auc_judd(
     ValueError
         As :func:`compute_auc`, or if there are as many fixations as pixels.
     """
-    values = _scale(check_map("saliency_map", saliency_map))
-    if jitter:
-        values = values + jitter * make_rng(seed, "auc-judd").random(values.shape)
-    fixated = np.sort(values[find_pixels(xy_px, values.shape)])[::-1]
+    values = check_map("saliency_map", saliency_map)
+    fixated = np.ravel_multi_index(find_pixels(xy_px, values.shape), values.shape)
     n = len(fixated)
     if n >= values.size:
         raise ValueError(f"xy_px must be fewer than the {values.size} pixels, got {n}; use a larger map.")
-    below, _ = _count(fixated, values.ravel())
+    flat = values.ravel()
+    spread = jitter * float(flat.max() - flat.min()) if flat.max() > flat.min() else jitter
+    # Noise decides between nearly equal values only: no other pixel needs any.
+    near, lower = _find_near(flat[fixated], flat, margin=spread)
+    noisy = flat[near]
+    if jitter:
+        noisy = noisy + spread * make_rng(seed, "auc-judd").random(len(near))
+    thresholds = noisy[np.searchsorted(near, fixated)]
+    below = lower + np.searchsorted(np.sort(noisy), thresholds)
+    below = below[np.argsort(thresholds)[::-1]]
     rank = np.arange(1, n + 1)
     # Two fixations on one pixel are counted as two pixels, which may leave less than none.
     false = np.maximum(values.size - below - rank, 0) / (values.size - n)
@@ -228,22 +241,39 @@ def _count(
     positives: NDArray[np.float64], negatives: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """How many negatives lie below each positive, and how many equal it."""
+    near, lower = _find_near(positives, negatives)
+    ordered = np.sort(negatives[near])
+    left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
+    return lower + left, right - left
+
+
+def _find_near(
+    positives: NDArray[np.float64], negatives: NDArray[np.float64], *, margin: float = 0.0
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Negatives that have to be compared with the positives, and how many others lie below each positive.
+
+    Values are put into classes of equal width. Classes rise with the values, so everything of lower classes
+    lies below, and only the few negatives that share a class with a positive, or with one moved by less than
+    the margin, are left to be sorted. A full sort of a map takes twice as long.
+    """
     low, high = negatives.min(), negatives.max()
     with np.errstate(over="ignore", divide="ignore"):
         scale = _N_CLASSES / (high - low)
     if negatives.size <= _FEW or not np.isfinite(scale):
-        ordered = np.sort(negatives)
-        left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
-        return left, right - left
-    # Classes rise with the values, so everything of lower classes lies below; a sort of the few that share a
-    # class with a positive settles the rest. A full sort would take five times as long.
-    classes = ((negatives - low) * scale).astype(np.int32)
-    own = ((np.clip(positives, low, high) - low) * scale).astype(np.int32)
-    counts = np.bincount(classes, minlength=_N_CLASSES + 1)
+        return np.arange(negatives.size), np.zeros(len(positives), dtype=np.intp)
+
+    def classify(values: NDArray[np.float64]) -> NDArray[np.intp]:
+        return ((np.clip(values, low, high) - low) * scale).astype(np.intp)
+
     shared = np.zeros(_N_CLASSES + 1, dtype=bool)
-    shared[own] = True
-    ordered = np.sort(negatives[shared[classes]])
-    # Shared classes are counted by their place in the sorted values.
+    for moved in (positives - margin, positives, positives + margin):
+        shared[classify(moved)] = True
+    counts = np.zeros(_N_CLASSES + 1, dtype=np.intp)
+    near = []
+    for start in range(0, negatives.size, _PIECE):
+        piece = negatives[start : start + _PIECE]
+        classes = ((piece - low) * scale).astype(np.intp)
+        counts += np.bincount(classes, minlength=_N_CLASSES + 1)
+        near.append(start + np.flatnonzero(shared[classes]))
     lower = np.cumsum(np.where(shared, 0, counts))
-    left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
-    return lower[own] + left, right - left
+    return np.concatenate(near), lower[classify(positives)]
