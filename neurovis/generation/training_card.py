@@ -31,7 +31,7 @@ def format_card(config: Mapping[str, Any]) -> str:
             f"""**Data**: {training["n_images"]} scenes of `neurovis.stimuli.world` (version
             {training["world_version"]}, seed {training["scene_seed"]}) with their captions; no photograph
             and no person's data. The prompt in training is the caption, its first clause, "a photo of
-            <subtype>", "a photo of <category>" or, in 15 of 100 draws, empty.""",
+            <subtype>", "a photo of <category>" or, in 15 of 100 draws (50 after the first round), empty.""",
             f"""**Command**: `neurovis generation train-diffusion --n-images {training["n_images"]}
             --unet-steps {training["unet_steps"]} --unet-rounds {training["unet_rounds"]} --seed
             {training["seed"]}`: {training["vae_steps"]} updates of the autoencoder in {minutes["vae"]:.0f}

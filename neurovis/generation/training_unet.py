@@ -26,7 +26,9 @@ from neurovis.training.loop import TrainingResult, train
 CHANNELS = (64, 96, 128)
 TEXT_WIDTH = 96
 
-_PROMPT_SHARES = {"caption": 0.5, "first clause": 0.2, "subtype": 0.08, "category": 0.07, "empty": 0.15}
+_PROMPT_SHARES = (0.5, 0.2, 0.08, 0.07)
+"""Of caption, first clause, subtype and category, before empty prompts take theirs."""
+
 _LARGEST_SNR = 5.0
 _AVERAGE_DECAY = 0.999
 
@@ -41,9 +43,11 @@ class PromptTable:
     tokens: Tensor
     rows: Tensor
 
-    def draw(self, scenes: Tensor) -> Tensor:
+    def draw(self, scenes: Tensor, *, empty_share: float) -> Tensor:
         """Random prompts of the given scenes, tokens (batch, length), with torch's own generator."""
-        shares = torch.tensor(list(_PROMPT_SHARES.values()), device=scenes.device)
+        filled = torch.tensor(_PROMPT_SHARES, device=scenes.device)
+        filled *= (1 - empty_share) / filled.sum()
+        shares = torch.cat([filled, filled.new_tensor([empty_share])])
         kinds = torch.multinomial(shares, len(scenes), replacement=True)
         return self.tokens[self.rows[scenes, kinds]]
 
@@ -156,6 +160,7 @@ def train_denoiser(
     *,
     n_steps: int,
     seed: int,
+    empty_share: float = 0.15,
     start: tuple[Any, Any] | None = None,
     channels: tuple[int, int, int] = CHANNELS,
     text_width: int = TEXT_WIDTH,
@@ -178,6 +183,8 @@ def train_denoiser(
         Updates, rounded up to whole hundreds.
     seed : int
         Seed of weights, order, noise and choice of prompts.
+    empty_share : float
+        Share of empty prompts.
     start : tuple of (UNet2DConditionModel, CLIPTextModel), optional
         Trained networks to go on from, which stay as they are; new ones by default.
     channels : tuple of int
@@ -216,7 +223,7 @@ def train_denoiser(
             memory_format=torch.channels_last
         )
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            found = model(noisy, steps, prompts.draw(rows))
+            found = model(noisy, steps, prompts.draw(rows, empty_share=empty_share))
         snr = signal[steps] / (1 - signal[steps])
         errors = (found.float() - noise).square().mean(dim=(1, 2, 3))
         return (errors * snr.clamp(max=_LARGEST_SNR) / snr).mean()

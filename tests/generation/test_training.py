@@ -115,11 +115,11 @@ def test_killed_training_of_the_denoiser_resumes_to_the_same_weights(scenes, tmp
     unet, text, _ = run(None)
     draw, calls = training_unet.PromptTable.draw, []
 
-    def draw_and_die(self, rows):
+    def draw_and_die(self, rows, **options):
         calls.append(rows)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return draw(self, rows)
+        return draw(self, rows, **options)
 
     monkeypatch.setattr(training_unet.PromptTable, "draw", draw_and_die)
     with pytest.raises(KeyboardInterrupt):
@@ -237,7 +237,10 @@ def test_prompts_of_a_scene_name_what_it_shows(scenes):
     ]
     tokenizer = make_world_tokenizer(made.captions)
     table = training_unet.make_prompt_table(made, tokenizer)
-    shown = {tuple(row.tolist()) for _ in range(60) for row in table.draw(torch.zeros(4, dtype=torch.int64))}
+    drawn = table.draw(torch.zeros(2000, dtype=torch.int64), empty_share=0.3)
+    shown = {tuple(row.tolist()) for row in drawn}
+    empty = (drawn == training_unet.tokenize([""], tokenizer)).all(dim=1)
+    assert float(empty.float().mean()) == pytest.approx(0.3, abs=0.05)
     fits = [made.captions[0], *make_short_prompts(made)[0], ""]
     assert shown == {tuple(row.tolist()) for row in training_unet.tokenize(fits, tokenizer)}
 
