@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,9 @@ from neurovis.captioning.decoding import Decoding
 from neurovis.captioning.embedders import EmbedImages, ExtractorEmbedder, check_embeddings
 from neurovis.captioning.world_captions import FIELDS, find_marker_words, score_captions
 from neurovis.core import check_array, import_optional, make_rng
-from neurovis.stimuli.world import WORLD_VERSION, make_scene
+from neurovis.features.contrastive_scenes import make_captioned_scenes
+from neurovis.stimuli.world import WORLD_VERSION
+from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 from neurovis.training.loop import train
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ _SIZE: dict[str, Any] = {"n_layer": 4, "n_embd": 128, "n_head": 4}
 _BATCH_SIZE = 64
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 0.02
-_SIZE_PX = 64
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>"}
 _BUCKET = 16
 _IGNORED = -100
 
 
 @dataclass(frozen=True)
-class CaptionedScenes:
+class EmbeddedScenes:
     """Scenes of the world as embeddings (n, d) with their captions and dominant subtypes."""
 
     embeddings: NDArray[np.float32]
@@ -56,15 +56,13 @@ class CaptionedScenes:
     subtypes: list[str]
 
 
-def make_captioned_scenes(
-    n_images: int, embed: EmbedImages, *, seed: int, batch_size: int = 128
-) -> CaptionedScenes:
+def embed_scenes(n_images: int, embed: EmbedImages, *, seed: int, batch_size: int = 128) -> EmbeddedScenes:
     """Embed scenes 0 to ``n_images - 1`` of a world.
 
     Parameters
     ----------
     n_images : int
-        Number of scenes.
+        Number of scenes, at least 1.
     embed : callable
         Images to unnormalised embeddings.
     seed : int
@@ -72,22 +70,10 @@ def make_captioned_scenes(
     batch_size : int
         Images embedded at once.
     """
-    from tqdm import tqdm
-
-    check_array("n_images", n_images, ndim=0, minimum=1, remedy="pass how many scenes to make")
-    parts: list[NDArray[np.float32]] = []
-    captions: list[str] = []
-    subtypes: list[str] = []
-    with tqdm(total=n_images, desc="embedding scenes", disable=None, file=sys.stderr) as progress:
-        for start in range(0, n_images, batch_size):
-            rows = range(start, min(start + batch_size, n_images))
-            scenes = [make_scene(seed, row, size_px=_SIZE_PX) for row in rows]
-            images = [scene.image for scene in scenes]
-            parts.append(check_embeddings(embed(images), len(images)))
-            captions += [scene.caption for scene in scenes]
-            subtypes += [scene.objects[0].subtype for scene in scenes]
-            progress.update(len(scenes))
-    return CaptionedScenes(np.concatenate(parts), captions, subtypes)
+    scenes = make_captioned_scenes(n_images, seed=seed)
+    batches = [scenes.images[start : start + batch_size] for start in range(0, n_images, batch_size)]
+    embeddings = np.concatenate([check_embeddings(embed(list(images)), len(images)) for images in batches])
+    return EmbeddedScenes(embeddings, list(scenes.captions), [SUBTYPE_NAMES[i] for i in scenes.subtypes])
 
 
 def make_word_tokenizer(captions: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -187,7 +173,7 @@ def train_world_captioner(
     out: str | Path,
     *,
     n_images: int = 24000,
-    n_epochs: int = 8,
+    n_epochs: int = 6,
     seed: int = 0,
     device: str = "cpu",
     amp: bool = False,
@@ -234,7 +220,7 @@ def train_world_captioner(
     """
     check_array("noise", noise, ndim=0, minimum=0, remedy="for example 0.3")
     embed = embedder or _make_default_embedder(device)
-    scenes = make_captioned_scenes(n_images, embed, seed=SCENE_SEED)
+    scenes = embed_scenes(n_images, embed, seed=SCENE_SEED)
     tokenizer = make_word_tokenizer(scenes.captions)
     tokens = _tokenize(scenes.captions, tokenizer)
     shape = dict(_SIZE if size is None else size)
@@ -256,7 +242,7 @@ def train_world_captioner(
         network.mapper, network.model, tokenizer, embed.space, (".", _SPECIAL["eos_token"]), MAX_TOKENS
     )
     markers = find_marker_words(scenes.captions, scenes.subtypes)
-    test = make_captioned_scenes(n_test, embed, seed=TEST_SEED)
+    test = embed_scenes(n_test, embed, seed=TEST_SEED)
     quality: dict[str, Any] = {"n_images": n_test, "scene_seed": TEST_SEED}
     for method in ("beam", "greedy"):
         decoding = Decoding(method, max_tokens=MAX_TOKENS)
@@ -277,7 +263,7 @@ def train_world_captioner(
 
 
 def measure_captioner(
-    captioner: PrefixCaptioner, scenes: CaptionedScenes, markers: dict[str, str], decoding: Decoding
+    captioner: PrefixCaptioner, scenes: EmbeddedScenes, markers: dict[str, str], decoding: Decoding
 ) -> dict[str, float]:
     """Share of captions right about each part of their scene; see
     :func:`neurovis.captioning.world_captions.score_captions`.
@@ -290,7 +276,7 @@ def measure_captioner(
 def _make_default_embedder(device: str) -> ExtractorEmbedder:
     from neurovis.features.open_clip import make_open_clip
 
-    return ExtractorEmbedder(make_open_clip("world-clip"), device=device)
+    return ExtractorEmbedder(make_open_clip("world-clip-resnet"), device=device)
 
 
 def _tokenize(captions: Sequence[str], tokenizer: PreTrainedTokenizerFast) -> Tensor:

@@ -25,7 +25,7 @@ app = typer.Typer(help="Natural-language captions of voxels.", no_args_is_help=T
 def train_world_captioner(
     out: Path = typer.Option(Path("models/world-captioner"), help="Folder of the model and its card."),
     n_images: int = typer.Option(24000, help="Scenes to train on."),
-    n_epochs: int = typer.Option(8, help="Passes over them."),
+    n_epochs: int = typer.Option(6, help="Passes over them."),
     seed: int = typer.Option(0, help="Seed of initial weights and order."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     amp: bool = typer.Option(False, "--amp", help="Train in bfloat16."),
@@ -41,7 +41,7 @@ def train_world_captioner(
 @app.command("build-bank")
 def build_bank(
     out: Path = typer.Option(..., help="Folder of the bank; a killed run goes on where it stopped."),
-    features: str = typer.Option("open_clip:world-clip", help="Feature space, not normalised."),
+    features: str = typer.Option("open_clip:world-clip-resnet", help="Feature space, not normalised."),
     options: str = typer.Option("{}", help="Options of the feature space as JSON."),
     folder: list[Path] = typer.Option([], help="Folder of images; repeatable."),
     tar: list[Path] = typer.Option([], help="Tar file of images, as of webdataset; repeatable."),
@@ -189,7 +189,7 @@ def evaluate(
     weights: Path = typer.Option(..., help="Its encoder."),
     features: Path = typer.Option(..., help="netCDF file of the encoder's features of the stimuli."),
     stimuli: Path = typer.Option(..., help="The stimuli; captions are judged on those of the split `test`."),
-    texts: str = typer.Option("open_clip-text:world-clip", help="Text tower of the same network."),
+    texts: str = typer.Option("open_clip-text:world-clip-resnet", help="Text tower of the same network."),
     texts_options: str = typer.Option("{}", help="Options of the text tower as JSON."),
     bank_stimuli: Path | None = typer.Option(
         None, help="Stimulus set of the bank with true captions: the known words of each category."

@@ -102,6 +102,43 @@ def train_worldnet(
     typer.echo(f"weights and card in {out}")
 
 
+@app.command("train-world-clip")
+def train_world_clip(
+    out: Path | None = typer.Option(None, help="Folder of weights and card; default that of the shipped."),
+    tower: str = typer.Option("vit", help="Image tower: vit or resnet."),
+    n_images: int = typer.Option(20000, help="Scenes to train on."),
+    n_epochs: int = typer.Option(6, help="Passes over them."),
+    seed: int = typer.Option(0, help="Seed of initial weights and order."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    checkpoint: Path | None = typer.Option(None, help="File that a killed run resumes from."),
+) -> None:
+    """Train a contrastive model of the stimulus world's images and captions; write weights and card."""
+    from neurovis.features.contrastive_training import train_world_clip as train
+
+    folder = out or Path("models/world-clip" if tower == "vit" else f"models/world-clip-{tower}")
+    train(
+        folder, tower=tower, n_images=n_images, n_epochs=n_epochs, seed=seed, device=device,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    typer.echo(f"weights and card in {folder}")
+
+
+@app.command("train-world-judge")
+def train_world_judge(
+    out: Path = typer.Option(Path("models/world-judge"), help="Folder of weights and card."),
+    n_images: int = typer.Option(16000, help="Scenes to train on."),
+    n_epochs: int = typer.Option(10, help="Passes over them."),
+    seed: int = typer.Option(0, help="Seed of initial weights and order."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    checkpoint: Path | None = typer.Option(None, help="File that a killed run resumes from."),
+) -> None:
+    """Train the classifier that judges generated images; write weights and card."""
+    from neurovis.features.world_judge_training import train_world_judge as train
+
+    train(out, n_images=n_images, n_epochs=n_epochs, seed=seed, device=device, checkpoint=checkpoint)
+    typer.echo(f"weights and card in {out}")
+
+
 def _find_split(table: Any, split: str, folder: Path) -> list[str]:
     """Ids of the training stimuli in a stimulus table."""
     if "split" not in table.columns or not (table["split"] == split).any():
