@@ -216,7 +216,8 @@ def main() -> None:
     options = parser.parse_args()
     print(
         f"{options.scanpaths} scanpaths of 8-20 fixations, {options.maps} maps of "
-        f"{SCREEN[0]} x {SCREEN[1]} px, threads {os.environ.get('OMP_NUM_THREADS', 'all')}, seed {options.seed}, {options.rounds} rounds"
+        f"{SCREEN[0]} x {SCREEN[1]} px, threads {os.environ.get('OMP_NUM_THREADS', 'all')}, seed "
+        f"{options.seed}, {options.rounds} rounds"
     )
     for name, (ours, peer) in {**make_scanpath_tasks(options), **make_map_tasks(options)}.items():
         if options.only not in name:

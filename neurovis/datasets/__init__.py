@@ -1,1 +1,1 @@
-"""Published data sets, one file each, and the simulated cortex; each loader returns stimuli and responses."""
+"""Published data sets, one file each, and the simulated cortex: stimuli, and responses or fixations."""

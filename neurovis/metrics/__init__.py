@@ -1,1 +1,1 @@
-"""Functions on arrays: scores per neuroid, noise ceilings, dissimilarity matrices and significance."""
+"""Functions on arrays: scores per neuroid, ceilings, dissimilarity, significance, saliency and scanpaths."""

@@ -115,6 +115,10 @@ def test_natural_search_numbers(shared_data):
     unordered = [(a * 240 + i, b * 240 + i) for a in range(15) for b in range(a) for i in range(240)]
     pairs = [[people[k] for k in side] for side in zip(*unordered, strict=True)]
     assert compute_scanmatch(*pairs, **options).mean() == pytest.approx(0.4512, abs=5e-5)
+    # Of one person on another image; which one is not stated with the value, .2656.
+    shifts = [(k, (k // 240) * 240 + (k + shift) % 240) for shift in range(1, 9) for k in range(3600)]
+    other = compute_scanmatch(*([people[k] for k in side] for side in zip(*shifts, strict=True)), **options)
+    assert other.mean() == pytest.approx(0.2656, abs=0.003)
     for name, expected in {"eccNET": 0.2721, "IVSN": 0.2765}.items():
         model = read(name)
         found = compute_scanmatch(model * 15, people, **options).mean()
