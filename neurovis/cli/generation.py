@@ -23,7 +23,8 @@ app = typer.Typer(help="Brain-guided image synthesis.", no_args_is_help=True)
 def train_diffusion(
     out: Path = typer.Option(Path("models/world-diffusion"), help="Folder of the pipeline and its card."),
     n_images: int = typer.Option(30_000, help="Scenes to train on."),
-    unet_steps: int = typer.Option(5500, help="Updates of the denoiser, of 32 scenes each."),
+    unet_steps: int = typer.Option(5500, help="Updates of the denoiser in a round, of 32 scenes each."),
+    unet_rounds: int = typer.Option(1, help="Rounds; more of them go on from fewer in the same work folder."),
     seed: int = typer.Option(0, help="Seed of initial weights, order and noise."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     work: Path = typer.Option(None, help="Folder that a killed run resumes from."),
@@ -31,7 +32,10 @@ def train_diffusion(
     """Train the in-house latent diffusion model on the stimulus world and write weights and card."""
     from neurovis.generation.training import train_world_diffusion
 
-    train_world_diffusion(out, n_images=n_images, unet_steps=unet_steps, seed=seed, device=device, work=work)
+    train_world_diffusion(
+        out, n_images=n_images, unet_steps=unet_steps, unet_rounds=unet_rounds, seed=seed, device=device,
+        work=work,
+    )  # fmt: skip
     typer.echo(f"pipeline and card in {out}")
 
 
