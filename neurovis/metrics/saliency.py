@@ -21,6 +21,7 @@ from neurovis.metrics.saliency_auc import compute_auc, iterate_shuffled_negative
 
 #: What the MIT benchmark adds inside the logarithm of the KL divergence.
 EPS = 2.2204e-16
+_PIECE = 1 << 15  # values that stay in cache between the steps
 _TRUNCATE = 4.0  # sigma, as in scipy.ndimage
 NORMALISATIONS = ("sum", "minmax_sum")
 #: What the columns of :func:`score_saliency_maps` mean.
@@ -297,7 +298,11 @@ def _normalise(values: NDArray[np.float64], how: str) -> NDArray[np.float64]:
 
 def _compute_deviation(values: NDArray[np.float64], ddof: int) -> float:
     """Standard deviation over pixels; exactly 0 for a constant map, whatever rounding leaves."""
-    centred = values.ravel() - values.mean()
-    deviation = float(np.sqrt(centred @ centred / (values.size - ddof)))
+    flat, mean = values.ravel(), values.mean()
+    total = 0.0
+    for start in range(0, flat.size, _PIECE):
+        centred = flat[start : start + _PIECE] - mean
+        total += float(centred @ centred)
+    deviation = float(np.sqrt(total / (values.size - ddof)))
     nearly_constant = deviation <= 1e-7 * np.abs(values.flat[0])
     return 0.0 if nearly_constant and values.min() == values.max() else deviation
