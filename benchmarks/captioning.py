@@ -3,10 +3,10 @@
     python benchmarks/captioning.py [--voxels 64 --batch 64 --width 5 --pairs 3 --gpt2 --device cpu]
 
 The peer is the published loop: one embedding at a time, every beam of it read again from the prefix on at
-every step, until all beams have ended. By default the shipped captioner on embeddings of scenes (merging off),
-with --gpt2 a GPT-2 of the published size with random weights, whose sentences run to --max-tokens. Prints
-embeddings per second of both, the median ratio over pairs of runs in alternation, and the share of equal
-captions.
+every step, until all beams have ended. By default the shipped captioner on embeddings of scenes (merging
+off), with --gpt2 a GPT-2 of the published size with random weights, whose sentences run to --max-tokens.
+Prints embeddings per second of both, the median ratio over pairs of runs in alternation, and the share of
+equal captions.
 """
 
 import argparse

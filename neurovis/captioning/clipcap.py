@@ -25,7 +25,7 @@ CLIPCAP_FILES = {
 }
 """Copies on the hub of the files that the authors' repository links to."""
 
-CLIPCAP_SPACE = "open_clip:ViT-B-32"
+CLIPCAP_SPACE = "open_clip:ViT-B-32-quickgelu"
 _EMBEDDING_DIM, _PREFIX_LENGTH = 512, 10
 _REMEDY = (
     "download the .pt file (linked from github.com/rmokady/CLIP_prefix_caption) and GPT-2's vocab.json and "
@@ -69,9 +69,9 @@ def load_captioner(
 
     Notes
     -----
-    CLIPCap was trained on unnormalised embeddings of OpenAI's ViT-B/32 weights: ``make_open_clip("ViT-B-32",
-    pretrained="openai")``. Embeddings of other weights or of ViT-B/16 have the same dimension and give
-    nonsense.
+    CLIPCap was trained on unnormalised embeddings of OpenAI's ViT-B/32, whose activation is QuickGELU:
+    ``make_open_clip("ViT-B-32-quickgelu", pretrained="openai")``. Embeddings of other weights or of ViT-B/16
+    have the same dimension and give nonsense.
     """
     if str(source) in CLIPCAP_FILES:
         return _load_clipcap(str(source), checkpoint, tokenizer).to(device)

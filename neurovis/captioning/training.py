@@ -249,6 +249,7 @@ def train_world_captioner(
         quality[method] = measure_captioner(captioner, test, markers, decoding)
     description = {
         "name": "world-captioner",
+        "embedder": embed.describe().get("weights", embed.space),
         "markers": markers,
         "training": {
             "n_images": n_images, "n_epochs": n_epochs, "seed": seed, "scene_seed": SCENE_SEED,
@@ -310,13 +311,17 @@ scratch on the stimulus world.
   seed {training["scene_seed"]}) with their captions; no photograph and no person's data. Gaussian noise of
   {training["noise"]} of the norm on embeddings, so that means of embeddings read as images do.
 - **Command**: `neurovis captioning train-world-captioner --n-images {training["n_images"]} --n-epochs
-  {training["n_epochs"]} --seed {training["seed"]}`; {training["minutes"]} minutes of training.
+  {training["n_epochs"]} --seed {training["seed"]}{" --amp" if training["amp"] else ""}`;
+  {training["minutes"]} minutes of training on one shared core.
 - **Licence**: BSD-3-Clause, as the rest of neurovis.
-- **sha256** of `model.safetensors`: `{config["sha256"]["model.safetensors"]}`, of `mapper.safetensors`:
-  `{config["sha256"]["mapper.safetensors"]}`
+- **sha256** of `model.safetensors`: `{config["sha256"]["model.safetensors"]}`,
+  of `mapper.safetensors`: `{config["sha256"]["mapper.safetensors"]}`
+- **Embedding**: weights of `{config["space"]}` with the hash `{config["embedder"][:16]}`; train this decoder
+  again when that model changes.
 
 Share of {quality["n_images"]} scenes of seed {quality["scene_seed"]} about which the caption is right, word
-for word ("main": all but the small things at the side; "phrase": the main thing with its attributes):
+for word ("phrase": the main thing with its attributes; "main": all but the small things at the side;
+"caption": everything). One embedding of {config["embedding_dim"]} numbers does not hold all of it:
 
 | | greedy | beam 5 |
 |---|---|---|

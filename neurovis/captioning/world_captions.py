@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurovis.captioning.nouns import FUNCTION_WORDS
 from neurovis.stimuli.world import CATEGORY_OF
 from neurovis.stimuli.world_palette import FUR, HAIR, NAMED, SKIN
 
@@ -87,7 +88,7 @@ def find_marker_words(captions: Iterable[str], subtypes: Iterable[str]) -> dict[
     -------
     dict of str to str
         Word -> subtype, for words that come at least three times in phrases of one subtype and of no other;
-        written words and colours do not count.
+        written words, colours and function words do not count.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for caption, subtype in zip(captions, subtypes, strict=True):
@@ -139,4 +140,5 @@ def _describe(caption: str, markers: Mapping[str, str]) -> dict[str, object]:
 
 
 def _list_words(phrase: str) -> list[str]:
-    return [word for word in _QUOTED.sub("", phrase).split() if word not in COLOURS]
+    words = _QUOTED.sub("", phrase).split()
+    return [word for word in words if word not in COLOURS and word not in FUNCTION_WORDS]

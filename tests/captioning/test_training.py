@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neurovis.captioning.captioner import read_captioner
-from neurovis.captioning.training import CaptionNetwork, make_captioned_scenes, train_world_captioner
+from neurovis.captioning.training import CaptionNetwork, embed_scenes, train_world_captioner
 from neurovis.captioning.world_captions import (
     find_marker_words,
     name_subtype,
@@ -92,7 +92,7 @@ def test_a_tiny_training_resumes_and_can_be_read(tmp_path, embed):
     first, second, third = (read_captioner(tmp_path / name) for name in ("straight", "again", "resumed"))
     assert first.compute_hash() == second.compute_hash() == third.compute_hash()
     assert first.space == "mean-colours"
-    scenes = make_captioned_scenes(3, embed, seed=3)
+    scenes = embed_scenes(3, embed, seed=3)
     assert len(first.caption(scenes.embeddings).texts) == 3
     card = (tmp_path / "straight" / "README.md").read_text()
     assert "| category |" in card
