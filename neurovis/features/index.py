@@ -56,6 +56,9 @@ _SPACES = {
         "Networks of torchvision, by model", "image", "download",
         "BSD-3-Clause; training data have terms of their own", "pretrained=False",
     ),
+    "transnext": _Space(
+        "TransNeXt, foveal attention, by size", "image", "download", "Apache-2.0", "pretrained=False",
+    ),
     "worldnet": _Space("Residual network trained on the stimulus world", "image", "shipped", "BSD-3-Clause"),
 }  # fmt: skip
 

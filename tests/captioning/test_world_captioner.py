@@ -31,7 +31,7 @@ def described():
 
 @pytest.fixture(scope="module")
 def embedder():
-    return ExtractorEmbedder(make_open_clip("world-clip"))
+    return ExtractorEmbedder(make_open_clip("world-clip-resnet"))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def scenes(embedder):
 
 
 def test_it_belongs_to_the_shipped_embedding(captioner, described, embedder):
-    assert captioner.space == embedder.space == "open_clip:world-clip"
+    assert captioner.space == embedder.space == "open_clip:world-clip-resnet"
     assert described["embedder"] == embedder.describe()["weights"], "train the captioner again"
     folder = find_model("world-captioner")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 15 * 2**20

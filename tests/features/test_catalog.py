@@ -27,6 +27,7 @@ BUILT = {
     "squeezenet": {},
     "timm": {"model": "convnext_atto", "pretrained": False},
     "torchvision": {"model": "squeezenet1_1", "pretrained": False},
+    "transnext": {"pretrained": False, "size_px": 64, "layers": ("norm1",)},
     "worldnet": {},
 }
 """Options that need no network, and small networks."""
