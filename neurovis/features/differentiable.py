@@ -31,23 +31,15 @@ class DifferentiableFeatures(nn.Module):
         Layers, joined in this order.
     prepare : callable
         Images (n, 3, height, width) in [0, 1] to the network's input.
-    normalise : bool
-        Divide the features of each image by their Euclidean norm.
     """
 
     def __init__(
-        self,
-        extractor: ModuleFeatures,
-        layers: Sequence[str],
-        prepare: Callable[[Tensor], Tensor],
-        *,
-        normalise: bool,
+        self, extractor: ModuleFeatures, layers: Sequence[str], prepare: Callable[[Tensor], Tensor]
     ) -> None:
         super().__init__()
         self.module = extractor.module.requires_grad_(False).eval()
         self.layers = tuple(layers)
         self.prepare = prepare
-        self.normalise = normalise
         self._reduction = extractor.reduction
         self._precision = extractor.execution.precision
 
@@ -78,15 +70,13 @@ class DifferentiableFeatures(nn.Module):
             self._reduction.reduce(captured[layer], layer=layer, n_rows=len(x), input_px=(height, width))[0]
             for layer in self.layers
         ]
-        features = torch.cat(parts, dim=1)
-        return nn.functional.normalize(features, dim=1) if self.normalise else features
+        return torch.cat(parts, dim=1)
 
 
 def make_differentiable(
     extractor: ModuleFeatures,
     *,
     layers: Sequence[str] | None = None,
-    normalise: bool = False,
     antialias: bool = True,
 ) -> DifferentiableFeatures:
     """A feature space as a differentiable function of images.
@@ -98,9 +88,6 @@ def make_differentiable(
         or :class:`~neurovis.features.preprocessing.ImagePreprocessing`.
     layers : sequence of str, optional
         Layers, joined in this order; default those of the extractor.
-    normalise : bool
-        Divide the features of each image by their Euclidean norm, as an encoder of normalised embeddings
-        wants them.
     antialias : bool
         Whether a smaller size is reached through averages, as the extractor's own resizing of uint8 images
         does. Without it (the published BrainDiVE) fine detail that the training never showed reaches the
@@ -132,7 +119,7 @@ def make_differentiable(
     wanted = extractor.layers if layers is None else choose_layers(layers, layers, name=extractor.name)
     check_layers(extractor.module, wanted, extractor.name)
     prepare = make_tensor_preprocessing(extractor.preprocess, antialias=antialias)
-    return DifferentiableFeatures(extractor, wanted, prepare, normalise=normalise)
+    return DifferentiableFeatures(extractor, wanted, prepare)
 
 
 def make_tensor_preprocessing(preprocess: Any, *, antialias: bool = True) -> Callable[[Tensor], Tensor]:
