@@ -25,7 +25,7 @@ from neurovis.gaze.oat_positions import SIGMA_STEPS, compute_position_table
 LAYOUTS = ("grid", "centres", "none")
 TARGET_POSITIONS = ("none", "true")
 
-SIGMA_SHARE = 0.2
+SIGMA_SHARE = 0.25
 """Width of the position kernel of irregular layouts, as a share of the display's longer side."""
 
 _CROP_CHANNELS = (16, 32)
@@ -56,7 +56,7 @@ class OATConfig:
     n_steps : int
         Largest number of rows or columns of a grid.
     sigma : float, optional
-        Width of the position kernel: 2 steps of a grid, or 0.2 of the display's longer side.
+        Width of the position kernel: 2 steps of a grid, or a quarter of the display's longer side.
     target_position : {"none", "true"}
         Whether the target's token carries the target's place. The published model does, which tells it where
         to search.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from neurovis.core import check_option
-from neurovis.features.weights import build_seeded
+from neurovis.core import check_option, find_model
+from neurovis.features.weights import build_seeded, load_checkpoint
 from neurovis.gaze.oat import OAT, OATConfig, ObjectBatch, compute_loss
 from neurovis.gaze.oat_batches import PlaceEncoder, TrialBatches, make_batch
 from neurovis.gaze.oat_decoding import compute_step_log_probabilities, decode_greedy, sample_paths
 from neurovis.gaze.oat_trials import ObjectTrial
 from neurovis.metrics.object_paths import compute_behaviour_delta, describe_object_paths
 from neurovis.training.loop import Batches, TrainingResult, train
+from neurovis.training.models import check_model, write_model
 
 MONITORS = ("loss", "delta")
 
@@ -212,3 +214,56 @@ def fit_network(
         schedule="constant", clip_norm=1.0, device=device, validate=validate, patience=patience,
         checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
+
+
+def write_oat(
+    folder: str | Path,
+    predictor: OATPredictor,
+    description: Mapping[str, Any],
+    *,
+    format_card: Callable[[dict[str, Any]], str],
+) -> dict[str, Any]:
+    """Write a trained model, to be read by :func:`load_oat`.
+
+    Parameters
+    ----------
+    folder : path
+        Receives ``weights.safetensors``, ``config.json`` and the card ``README.md``.
+    predictor : OATPredictor
+        Trained model.
+    description : mapping
+        JSON-serialisable: what it was trained on, and its measured quality.
+    format_card : callable
+        Whole description to the text of the card.
+
+    Returns
+    -------
+    dict
+        The whole description, with the architecture, the number of parameters and the weights' SHA-256.
+    """
+    own = {
+        "name": predictor.name,
+        "architecture": asdict(predictor.network.config),
+        "max_length": predictor.max_length,
+    }
+    return write_model(folder, predictor.network.to("cpu"), {**own, **description}, format_card=format_card)
+
+
+def load_oat(folder: str | Path | None = None) -> OATPredictor:
+    """Trained model from its folder, checked against the SHA-256 in its ``config.json``.
+
+    Parameters
+    ----------
+    folder : path, optional
+        As written by :func:`write_oat`; the model shipped with neurovis, ``oat-world``, by default.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model.
+    ValueError
+        If the weights are not those of the description.
+    """
+    config, weights = check_model(folder or find_model("oat-world"), trainer="train_oat_world")
+    network = load_checkpoint(OAT(OATConfig(**config["architecture"])), weights).eval()
+    return OATPredictor(network, int(config["max_length"]), str(config["name"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,12 +39,18 @@ class ObjectDensity:
         Share of a uniform density, for fixations on no object.
     first_index : int
         Fixations before this one were not chosen; the last of them is where the eye starts.
+
+    Notes
+    -----
+    The objects of the last image are kept until another array comes, so an image must not be changed in
+    place between calls.
     """
 
     model: ObjectScanpathModel
     describe: Describe
     floor: float = 0.01
     first_index: int = 0
+    _last: list[Any] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         check_array("floor", self.floor, ndim=0, minimum=0, maximum=1)
@@ -58,7 +64,9 @@ class ObjectDensity:
         self, image: NDArray[Any], history: Fixations, *, target: NDArray[Any] | None = None
     ) -> NDArray[np.float64]:
         """See :class:`neurovis.core.GazeModel`."""
-        layout, appearance, query = self.describe(image, target)
+        if not self._last or self._last[0] is not image or self._last[1] is not target:
+            self._last[:] = [image, target, self.describe(image, target)]
+        layout, appearance, query = self._last[2]
         xy = history[["x_px", "y_px"]].to_numpy(dtype=float)
         given, own = xy[: self.first_index], xy[self.first_index :]
         path = tuple(layout.find_objects(own).tolist()) if len(own) else ()

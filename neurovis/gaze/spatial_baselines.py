@@ -24,8 +24,9 @@ BASELINES: dict[str, tuple[str, ...]] = {
     "distance Markov": ("distance",),
     "centre, distance and return": ("centre", "distance", "visited"),
     "target only": ("target",),
+    "all effects and target": ("centre", "distance", "visited", "target"),
 }
-"""Effects of the usual baselines; the last one knows where the target is, as no searcher does."""
+"""Effects of the usual baselines; the last two know where the target is, as no searcher does."""
 
 # Upper edges of distance from the previous object, as shares of the display's longer side.
 _DISTANCE_EDGES = (1e-6, 0.06, 0.1, 0.15, 0.22, 0.32, 0.45, 0.65)
