@@ -76,7 +76,8 @@ def make_gpt2(max_tokens: int) -> PrefixCaptioner:
 def embed_scenes(n: int, seed: int) -> NDArray[np.float32]:
     from neurovis.features.open_clip import make_open_clip
 
-    return ExtractorEmbedder(make_open_clip("world-clip-resnet"))([make_scene(seed, i).image for i in range(n)])
+    embedder = ExtractorEmbedder(make_open_clip("world-clip-resnet"))
+    return embedder([make_scene(seed, i).image for i in range(n)])
 
 
 def measure(function: Callable[[], Any]) -> tuple[float, list[str]]:

@@ -180,8 +180,8 @@ class ParquetImages:
         ValueError
             If a file is truncated or not parquet, lacks a column or holds something else than images.
         """
-        parquet = import_optional("pyarrow.parquet", extra="gaze")
-        arrow = import_optional("pyarrow", extra="gaze")
+        parquet = import_optional("pyarrow.parquet", extra="parquet")
+        arrow = import_optional("pyarrow", extra="parquet")
         columns = [self.column, *([self.id_column] if self.id_column else [])]
         first = 0
         for path in self.paths:

@@ -91,13 +91,15 @@ def search_asymmetry(
         report.indices.drop(index="mean", errors="ignore").reset_index().assign(searcher=name)
         for name, report in reports.items()
     ]
-    people = indices[0].assign(searcher="humans", asymmetry_index=indices[0]["human"], low=None, high=None)
+    # No interval: the reaction times of people are published means.
+    people = indices[0].assign(searcher="humans", asymmetry_index=indices[0]["human"])
+    people[["low", "high"]] = people[["human"]].to_numpy()
     bars = pd.concat([people, *indices], ignore_index=True).rename(
         columns={"asymmetry_index": "index", "low": "ci_low", "high": "ci_high"}
     )
     bars["experiment"] = bars["experiment"].map(_name_experiments(chosen))
     write_figure(
-        plot_asymmetry(bars.astype({"ci_low": float, "ci_high": float})),
+        plot_asymmetry(bars),
         out / "asymmetry.png",
         title="Search asymmetry of models and people",
         caption="Difference over sum of the slopes of reaction time over set size, of the condition that "

