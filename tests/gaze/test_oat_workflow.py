@@ -58,13 +58,10 @@ def learn(config, searcher, *, n_steps, seed, batch_size=64):
 
 class TestLearning:
     def test_learns_a_small_searcher_but_not_without_places(self):
-        """Three seeds reached .62 to .66, and .45 to .48 without places; chance is .10."""
-        told = learn(CONFIG, SMALL, n_steps=150, seed=0, batch_size=32)
-        blind = learn(
-            OATConfig(**{**CONFIG.__dict__, "layout": "none"}), SMALL, n_steps=150, seed=0, batch_size=32
-        )
-        assert told > 0.5
-        assert blind < told - 0.08
+        # Seeds 0 to 2 reached .676 to .683, and .455 to .474 without places; chance is 1 / 13.
+        blind = OATConfig(**{**CONFIG.__dict__, "layout": "none"})
+        assert learn(CONFIG, SMALL, n_steps=300, seed=0, batch_size=32) > 0.62
+        assert learn(blind, SMALL, n_steps=300, seed=0, batch_size=32) < 0.53
 
     @pytest.mark.slow
     @pytest.mark.timeout(3600)
