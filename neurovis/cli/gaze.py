@@ -92,8 +92,8 @@ def search_asymmetry(
         for name, report in reports.items()
     ]
     # No interval: the reaction times of people are published means.
-    people = indices[0].assign(searcher="humans", asymmetry_index=indices[0]["human"])
-    people[["low", "high"]] = people[["human"]].to_numpy()
+    known = indices[0]["human"]
+    people = indices[0].assign(searcher="humans", asymmetry_index=known, low=known, high=known)
     bars = pd.concat([people, *indices], ignore_index=True).rename(
         columns={"asymmetry_index": "index", "low": "ci_low", "high": "ci_high"}
     )
