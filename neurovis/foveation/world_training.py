@@ -206,9 +206,9 @@ def _format_card(config: dict[str, Any]) -> str:
     training, quality = config["training"], config["quality"]
     rows = "\n".join(f"| {name} | {value:.3f} |" for name, value in quality["by_category"].items())
     kind = (
-        "log-polar samples around fixation and padding around the circle of angles"
+        "log-polar samples\naround fixation and padding around the circle of angles"
         if config["retina"] == "logpolar"
-        else "a masked disc of regular samples, the control of `foveated-world`"
+        else "a masked disc\nof regular samples, the control of `foveated-world`"
     )
     return f"""# {config["name"]}
 
