@@ -52,8 +52,8 @@ def fit_conditional_logit(
     ValueError
         If shapes do not fit, nothing was chosen, or something unavailable was chosen.
     """
-    x = check_array("features", features, ndim=3)
-    x = x if x.dtype == np.float32 else x.astype(float)
+    # Double precision: the line search stalls on the rounding of single.
+    x = check_array("features", features, ndim=3, dtype=float)
     n_cases, n_options, n_features = x.shape
     chosen = check_array("counts", counts, shape=(n_cases, n_options), minimum=0, dtype=float)
     if available is None:
@@ -69,7 +69,7 @@ def fit_conditional_logit(
             f"counts must hold choices of available options only, got {total:g} choices, "
             f"{chosen[~free].sum():g} of them of unavailable options; check the cases."
         )
-    base = np.where(free, base, -np.inf).astype(x.dtype)
+    base = np.where(free, base, -np.inf)
     if n_features == 0:
         return np.zeros(0)
     flat = np.ascontiguousarray(x.reshape(-1, n_features))
@@ -77,11 +77,11 @@ def fit_conditional_logit(
     per_case = chosen.sum(axis=1, keepdims=True)
 
     def measure(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        scores = (flat @ weights.astype(flat.dtype)).reshape(n_cases, n_options) + base
+        scores = (flat @ weights).reshape(n_cases, n_options) + base
         top = scores.max(axis=1, keepdims=True)
         odds = np.exp(scores - top)
         total_odds = odds.sum(axis=1, keepdims=True)
-        expected = (odds * (per_case / total_odds).astype(odds.dtype)).ravel() @ flat
+        expected = (odds * (per_case / total_odds)).ravel() @ flat
         norm = top + np.log(total_odds)
         loss = float((per_case * norm).sum() - wanted @ weights - chosen[free] @ base[free])
         gradient = expected - wanted

@@ -115,7 +115,7 @@ def fit_saccade_model(
         image = load_image(stimulus_id)
         lattices[stimulus_id] = _Lattice(get_size(image), prior.log_density(image, fixations.iloc[:0]))
     n_options = max(lattice.n_options for lattice in lattices.values())
-    features = np.zeros((len(drawn), n_options, len(_KNOTS) + 2), dtype=np.float32)
+    features = np.zeros((len(drawn), n_options, len(_KNOTS) + 2))
     counts = np.zeros((len(drawn), n_options))
     available = np.zeros((len(drawn), n_options), dtype=bool)
     for row, (stimulus_id, xy, step) in enumerate(drawn):

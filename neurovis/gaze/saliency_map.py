@@ -156,7 +156,7 @@ def fit_map_density(
     for blur in blurs:
         cases = [_make_case(maps[key], blur, priors[key], xy) for key, xy in groups.items()]
         n_options = max(len(counts) for _, counts in cases)
-        features = np.zeros((len(cases), n_options, len(_KNOTS)), dtype=np.float32)
+        features = np.zeros((len(cases), n_options, len(_KNOTS)))
         counts = np.zeros((len(cases), n_options))
         available = np.zeros((len(cases), n_options), dtype=bool)
         for row, (own, own_counts) in enumerate(cases):

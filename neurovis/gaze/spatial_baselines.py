@@ -146,7 +146,7 @@ def fit_spatial_baseline(
     n = max(len(trial.layout) for trial in trials)
     n_cases = sum(len(trial.path) + 1 for trial in trials)
     n_features = sum(_N_FEATURES[effect] for effect in chosen) + 2
-    features = np.zeros((n_cases, n + 1, n_features), dtype=np.float32)
+    features = np.zeros((n_cases, n + 1, n_features))
     counts, available = np.zeros((n_cases, n + 1)), np.zeros((n_cases, n + 1), dtype=bool)
     case = 0
     for trial in trials:
