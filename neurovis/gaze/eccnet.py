@@ -22,6 +22,7 @@ from neurovis.gaze.search_protocols import SearchProtocol
 from neurovis.gaze.vgg import Backbone
 
 POOLINGS = ("eccentric", "average", "max")
+PRECISIONS = ("float32", "bfloat16")
 N_COMPARED = 3
 _FOURIER_KERNEL_PX = 12
 # OpenCV's kernels up to size 7 where no sigma is given; larger ones follow a formula.
@@ -51,6 +52,9 @@ class EccNet:
         Of the searcher.
     device : str
         Torch device.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions. The short one takes about three quarters of the time on processors that have it,
+        and flips near ties.
 
     Raises
     ------
@@ -76,9 +80,11 @@ class EccNet:
     slopes: tuple[float, ...] = ECCNET_SLOPES
     name: str = "eccNET"
     device: str = "cpu"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         check_option("pooling", self.pooling, POOLINGS)
+        check_option("precision", self.precision, PRECISIONS)
         weights = check_array("layer_weights", self.layer_weights, shape=(N_COMPARED,), minimum=0)
         n_stages = len(self.backbone.stages)
         if not weights.any() or n_stages < N_COMPARED or len(self.slopes) != n_stages:
@@ -99,13 +105,21 @@ class EccNet:
         def attend(glance: Glance) -> NDArray[np.float32]:
             for index in {int(number) for number in target_of[glance.trials]} - set(kernels):
                 kernels[index] = self.compute_target_features(task.targets[index], protocol)
+            # On a processor one window after the other stays in cache and in memory that is at hand.
+            n_parts = len(glance.trials) if self.device == "cpu" else 1
+            maps = []
             with torch.inference_mode():
-                layers = window.compute_features(glance.images, glance.fixations)
-                found = [
-                    self._combine([layer[row] for layer in layers], kernels[int(target_of[trial])], protocol)
-                    for row, trial in enumerate(glance.trials)
-                ]
-                return window.crop_maps(torch.stack(found), glance.fixations)
+                for rows in np.array_split(np.arange(len(glance.trials)), n_parts):
+                    fixations = glance.fixations[rows]
+                    layers = window.compute_features(glance.images[rows], fixations)
+                    found = [
+                        self._combine(
+                            [layer[place] for layer in layers], kernels[int(target_of[trial])], protocol
+                        )
+                        for place, trial in enumerate(glance.trials[rows])
+                    ]
+                    maps.append(window.crop_maps(torch.stack(found), fixations))
+            return np.concatenate(maps)
 
         return attend
 
@@ -124,7 +138,7 @@ class EccNet:
             plain = _make_plain_pool(self)
             found: list[Tensor] = []
             for depth, stage in enumerate(self.backbone.stages):
-                x = stage(x)
+                x = _run_stage(self, stage, x)
                 x = _make_pool(self, depth, max(x.shape[-2:]), protocol)(x)
                 found = [plain(layer) for layer in found] + [x]
             return [layer[0] for layer in found[-N_COMPARED:]]
@@ -220,6 +234,13 @@ def _make_pool(model: EccNet, depth: int, n_in: int, protocol: SearchProtocol) -
     return EccentricPool2d(n_in, px_per_deg=px_per_deg, slope=model.slopes[depth]).to(model.device)
 
 
+def _run_stage(model: EccNet, stage: nn.Module, x: Tensor) -> Tensor:
+    """Output of a stage, in single precision whatever it was computed in."""
+    short = model.precision == "bfloat16"
+    with torch.autocast(torch.device(model.device).type, torch.bfloat16, enabled=short):
+        return stage(x).float()
+
+
 def _make_plain_pool(model: EccNet) -> nn.Module:
     if model.pooling == "max":
         return nn.MaxPool2d(2, ceil_mode=True)
@@ -254,7 +275,7 @@ class _Window:
         x = self._compute_visible(images, fixations)
         found = [x]
         for pool, stage in zip(self.pools, self.model.backbone.stages[self.n_early :], strict=True):
-            x = stage(pool(x))
+            x = _run_stage(self.model, stage, pool(x))
             found = [self.plain(layer) for layer in found] + [x]
         return found
 
@@ -286,7 +307,7 @@ class _Window:
         side = -(-(height + 2 * more + self.step) // self.step) * self.step
         cut = self._compute_early(self._fill(fixations, images, first=first, side=side))
         inner = cut[:, :, spoilt:-spoilt, spoilt:-spoilt]
-        visible = self.empty.repeat(len(images), 1, 1, 1)
+        visible = self.empty.expand(len(images), -1, -1, -1).clone(memory_format=torch.channels_last)
         n = inner.shape[-1]
         for row, (top, left) in enumerate(first // self.step + spoilt):
             visible[row, :, top : top + n, left : left + n] = inner[row]
@@ -318,7 +339,7 @@ class _Window:
     def _compute_early(self, pixels: NDArray[np.uint8]) -> Tensor:
         x = self.model.backbone.prepare(pixels).to(self.model.device, memory_format=torch.channels_last)
         for depth, stage in enumerate(self.model.backbone.stages[: self.n_early]):
-            x = stage(x)
+            x = _run_stage(self.model, stage, x)
             if depth < self.n_early - 1:
                 x = self._pool_early(depth, x)
         return x

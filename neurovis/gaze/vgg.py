@@ -115,7 +115,7 @@ def make_vgg_stages(widths: Sequence[int] = VGG16_WIDTHS, *, batch_norm: bool = 
             layers.append(nn.Conv2d(n_in, width, 3, padding=1, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
             n_in = width
         stages.append(nn.Sequential(*layers))
     return stages
@@ -286,6 +286,6 @@ def fold_batch_norm(stages: nn.ModuleList) -> nn.ModuleList:
         layers: list[nn.Module] = []
         parts = list(stage.children())
         for conv, norm in zip(parts[0::3], parts[1::3], strict=True):
-            layers += [nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.ReLU()]  # type: ignore[arg-type, type-var]
+            layers += [nn.utils.fusion.fuse_conv_bn_eval(conv, norm), nn.ReLU(inplace=True)]  # type: ignore[arg-type, type-var]
         folded.append(nn.Sequential(*layers))
     return folded.requires_grad_(False)

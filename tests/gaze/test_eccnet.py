@@ -263,6 +263,18 @@ def test_ablations_change_what_they_name():
     np.testing.assert_allclose(top.begin(SearchSetup(task, equal))(glance), one, atol=1e-5)
 
 
+def test_short_precision_looks_at_the_same_places():
+    task, images = make_small_task(n_trials=6)
+    glance = Glance(images, np.full((6, 2), 50), np.arange(6))
+    whole, short = (
+        EccNet(make_backbone(), precision=precision).begin(SearchSetup(task, SMALL))(glance)
+        for precision in ("float32", "bfloat16")
+    )
+    for one, two in zip(whole, short, strict=True):
+        assert not np.array_equal(one, two)
+        assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.995
+
+
 def test_wide_scenes_are_seen_up_to_the_windows_border():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, 30, 120, 3), dtype=np.uint8)
@@ -287,6 +299,12 @@ def test_wrong_models_are_refused():
     backbone = make_backbone()
     with pytest.raises(ValueError, match="pooling must be 'eccentric', 'average' or 'max'"):
         EccNet(backbone, "mean")
+    with pytest.raises(ValueError, match="precision must be 'float32' or 'bfloat16'"):
+        EccNet(backbone, precision="half")
+    task, images = make_small_task()
+    attend = EccNet(backbone).begin(SearchSetup(task, SearchProtocol("coarse", 9, px_per_dva=12.0)))
+    with pytest.raises(ValueError, match="px_per_dva of protocol 'coarse' must leave 2 pixels"):
+        attend(Glance(images, np.full((3, 2), 50), np.arange(3)))
     with pytest.raises(ValueError, match="layer_weights must not all be zero"):
         EccNet(backbone, layer_weights=(0.0, 0.0, 0.0))
     with pytest.raises(ValueError, match="slopes must have one entry"):
