@@ -1,4 +1,4 @@
-"""Feature spaces of torch modules as differentiable functions of images, for guidance and for gradients."""
+"""Feature spaces of torch modules as differentiable functions of images or clips, for guidance and gradients."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurovis.features.arrays import choose_layers
 from neurovis.features.capture import OUTPUT, capture_layers, check_layers, store_output
+from neurovis.features.huggingface import FrameProcessor
 from neurovis.features.preprocessing import ImagePreprocessing, LibraryPreprocessing
 from neurovis.features.torch_module import ModuleFeatures
+from neurovis.features.video import VideoFeatures
 
 _TO_TENSOR = ("ToTensor", "MaybeToTensor", "MaybeConvertMode")
 _ON_TENSORS = ("Resize", "CenterCrop", "Normalize", "ImageClassification")
 _MAX_PIXEL = 255
+_ROUNDING = 0.02
+"""Largest difference from a processor's own result, for rounded pixels, as a share of its range."""
 
 
 class DifferentiableFeatures(nn.Module):
-    """Images to the joined features of some layers of a feature space.
+    """Images or clips to the joined features of some layers of a feature space.
 
     Parameters
     ----------
-    extractor : ModuleFeatures
-        The feature space; its module is shared, and its parameters no longer need gradients.
+    extractor : ModuleFeatures or VideoFeatures
+        The feature space; its module is shared.
     layers : sequence of str
         Layers, joined in this order.
     prepare : callable
@@ -34,28 +39,49 @@ class DifferentiableFeatures(nn.Module):
     """
 
     def __init__(
-        self, extractor: ModuleFeatures, layers: Sequence[str], prepare: Callable[[Tensor], Tensor]
+        self,
+        extractor: ModuleFeatures | VideoFeatures,
+        layers: Sequence[str],
+        prepare: Callable[[Tensor], Tensor],
     ) -> None:
         super().__init__()
-        self.module = extractor.module.requires_grad_(False).eval()
+        self.module = extractor.module
         self.layers = tuple(layers)
         self.prepare = prepare
+        self.is_video = isinstance(extractor, VideoFeatures)
         self._reduction = extractor.reduction
         self._precision = extractor.execution.precision
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, height, width) in [0, 1] to features (n, n_features).
+        """Images (n, 3, height, width), or clips (n, frames, 3, height, width), in [0, 1] to features.
+
+        Returns
+        -------
+        Tensor of shape (n, n_features)
 
         Raises
         ------
         ValueError
-            If the images are of another shape, or a layer is not reached.
+            If the input is of another shape, or a layer is not reached.
         """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(
-                f"images must have shape (n, 3, height, width), got {tuple(images.shape)}; move the channels."
-            )
-        x = self.prepare(images)
+        n_dims, shape = (
+            (5, "(n, frames, 3, height, width)") if self.is_video else (4, "(n, 3, height, width)")
+        )
+        if images.ndim != n_dims or images.shape[-3] != 3:
+            raise ValueError(f"images must have shape {shape}, got {tuple(images.shape)}; move the channels.")
+        if not self.is_video:
+            return self.encode(self.prepare(images))
+        frames = self.prepare(images.flatten(0, 1))
+        return self.encode(frames.unflatten(0, images.shape[:2]))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The network's own input, preprocessed already, to features (n, n_features).
+
+        Raises
+        ------
+        ValueError
+            If a layer is not reached.
+        """
         half = self._precision != "float32"
         cast = torch.autocast(x.device.type, getattr(torch, self._precision)) if half else nullcontext()
         with cast, capture_layers(self.module, self.layers, keep_graph=True) as captured:
@@ -74,18 +100,18 @@ class DifferentiableFeatures(nn.Module):
 
 
 def make_differentiable(
-    extractor: ModuleFeatures,
+    extractor: ModuleFeatures | VideoFeatures,
     *,
     layers: Sequence[str] | None = None,
     antialias: bool = True,
 ) -> DifferentiableFeatures:
-    """A feature space as a differentiable function of images.
+    """A feature space as a differentiable function of images or of clips.
 
     Parameters
     ----------
-    extractor : ModuleFeatures
-        Of open_clip, timm, torchvision, worldnet or any torch module, with the preprocessing of one of these
-        or :class:`~neurovis.features.preprocessing.ImagePreprocessing`.
+    extractor : ModuleFeatures or VideoFeatures
+        Of open_clip, timm, torchvision, transformers, worldnet or any torch module, with the preprocessing of
+        one of these or :class:`~neurovis.features.preprocessing.ImagePreprocessing`.
     layers : sequence of str, optional
         Layers, joined in this order; default those of the extractor.
     antialias : bool
@@ -96,30 +122,31 @@ def make_differentiable(
     Returns
     -------
     torch.nn.Module
-        Images (n, 3, height, width) in [0, 1] to features (n, n_features) in float32 at least.
+        Images (n, 3, height, width), or clips (n, frames, 3, height, width) of as many frames as the
+        extractor's sampling takes, in [0, 1] to features (n, n_features) in float32 at least.
 
     Raises
     ------
     TypeError
-        If the preprocessing is of another kind.
+        If the feature space or its preprocessing is of another kind.
     ValueError
         If a layer does not exist.
 
     Notes
     -----
     Images of the size at which the extractor resizes nothing give its own numbers. Others differ by the
-    rounding of its resized pixels to 0-255. The module is the extractor's own, in evaluation mode; an
-    extractor in half precision runs in it here too.
+    rounding of its resized pixels to 0-255. The module is the extractor's own, in evaluation mode, and its
+    parameters no longer need gradients; an extractor in half precision runs in it here too.
     """
-    if not isinstance(extractor, ModuleFeatures):
+    if not isinstance(extractor, (ModuleFeatures, VideoFeatures)):
         raise TypeError(
-            f"extractor must be ModuleFeatures, got {type(extractor).__name__}; only feature spaces of torch "
-            "modules have a gradient."
+            f"extractor must be ModuleFeatures or VideoFeatures, got {type(extractor).__name__}; only feature "
+            "spaces of torch modules have a gradient."
         )
     wanted = extractor.layers if layers is None else choose_layers(layers, layers, name=extractor.name)
     check_layers(extractor.module, wanted, extractor.name)
     prepare = make_tensor_preprocessing(extractor.preprocess, antialias=antialias)
-    return DifferentiableFeatures(extractor, wanted, prepare)
+    return DifferentiableFeatures(extractor, wanted, prepare).requires_grad_(False).eval()
 
 
 def make_tensor_preprocessing(preprocess: Any, *, antialias: bool = True) -> Callable[[Tensor], Tensor]:
@@ -127,8 +154,8 @@ def make_tensor_preprocessing(preprocess: Any, *, antialias: bool = True) -> Cal
 
     Parameters
     ----------
-    preprocess : ImagePreprocessing or LibraryPreprocessing
-        Of single uint8 images.
+    preprocess : ImagePreprocessing, LibraryPreprocessing or FrameProcessor
+        Of single uint8 images, or of frames.
     antialias : bool
         As in :func:`make_differentiable`.
 
@@ -141,9 +168,11 @@ def make_tensor_preprocessing(preprocess: Any, *, antialias: bool = True) -> Cal
         return _make_own(preprocess, antialias)
     if isinstance(preprocess, LibraryPreprocessing):
         return _make_library(preprocess.transform, antialias)
+    if isinstance(preprocess, FrameProcessor):
+        return _make_processor(preprocess, antialias)
     raise TypeError(
-        f"preprocess must be ImagePreprocessing or LibraryPreprocessing, got {type(preprocess).__name__}; "
-        "write it as ImagePreprocessing."
+        "preprocess must be ImagePreprocessing, LibraryPreprocessing or FrameProcessor, got "
+        f"{type(preprocess).__name__}; write it as ImagePreprocessing."
     )
 
 
@@ -187,4 +216,38 @@ def _make_library(transform: Any, antialias: bool) -> Callable[[Tensor], Tensor]
             images = step(images)
         return images
 
+    return prepare
+
+
+def _make_processor(preprocess: FrameProcessor, antialias: bool) -> Callable[[Tensor], Tensor]:
+    """The usual steps of the processors of transformers, found to be all that this one does."""
+    processor = preprocess.processor
+
+    def prepare(images: Tensor, antialias: bool = antialias) -> Tensor:
+        x = images * _MAX_PIXEL
+        if getattr(processor, "do_resize", False):
+            x = processor.resize(x, processor.size, processor.resample, antialias=antialias)
+        if getattr(processor, "do_center_crop", False):
+            x = processor.center_crop(x, processor.crop_size)
+        return processor.rescale_and_normalize(
+            x, processor.do_rescale, processor.rescale_factor, processor.do_normalize,
+            processor.image_mean, processor.image_std,
+        )  # fmt: skip
+
+    # Some processors crop or pad in a way of their own: smooth pictures tell them apart, whatever the size.
+    rows, columns = np.mgrid[:48, :64] / 64
+    probe = (255 * np.stack([rows, columns, rows * columns], axis=-1)).astype(np.uint8)
+    try:
+        expected = preprocess([probe] if preprocess.is_clip else probe).reshape(1, 3, -1)
+        found = prepare(torch.from_numpy(probe).permute(2, 0, 1)[None] / _MAX_PIXEL, True).reshape(1, 3, -1)
+        same = found.shape == expected.shape and bool(
+            (found - expected).abs().max() <= _ROUNDING * (expected.max() - expected.min())
+        )
+    except AttributeError:
+        same = False
+    if not same:
+        raise TypeError(
+            f"preprocess must resize, crop and normalise only, got {type(processor).__name__}, which does "
+            "something else; write it as ImagePreprocessing."
+        )
     return prepare

@@ -193,6 +193,34 @@ class VideoFeatures:
             **asdict(self.reduction), **asdict(self.sampling),
         }  # fmt: skip
 
+    def iterate_clips(self, stimuli: StimulusSet, stimulus_id: str) -> Iterator[tuple[Tensor, float]]:
+        """Clips of one movie as the network takes them.
+
+        Yields
+        ------
+        clip : Tensor of shape (frames, 3, height, width)
+        centre : float
+            Its middle [s from the movie's start].
+
+        Raises
+        ------
+        ValueError
+            If the stimulus is an image, the set has no frame rate or the movie is shorter than a clip.
+        """
+        if stimuli.fps is None:
+            raise ValueError(
+                f"stimuli must be movies with a frame rate, got {stimuli.name!r} without fps; set fps or "
+                "choose a feature space of images."
+            )
+        movie = stimuli.load(stimulus_id)
+        if movie.ndim != 4:
+            raise ValueError(
+                f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for "
+                f"{stimulus_id!r}; choose a feature space of images."
+            )
+        for frames, centre in zip(*self.sampling.choose_frames(len(movie), stimuli.fps), strict=True):
+            yield self.preprocess(list(movie[frames])), float(centre)
+
     def _reduce(
         self, output: Tensor, layer: str, batch: Batch
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.int32]]]:
@@ -204,22 +232,11 @@ class VideoFeatures:
     ) -> Iterator[Batch]:
         """Clips in batches; ``rows`` receives the movie and the middle of each."""
         torch = import_optional("torch", extra="torch")
-        if stimuli.fps is None:
-            raise ValueError(
-                f"stimuli must be movies with a frame rate, got {stimuli.name!r} without fps; set fps or "
-                "choose a feature space of images."
-            )
         clips: list[Tensor] = []
         for (stimulus_id,) in split_ids(stimuli, batch_size=1, name=self.name):
-            movie = stimuli.load(stimulus_id)
-            if movie.ndim != 4:
-                raise ValueError(
-                    f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for "
-                    f"{stimulus_id!r}; choose a feature space of images."
-                )
-            for frames, centre in zip(*self.sampling.choose_frames(len(movie), stimuli.fps), strict=True):
-                rows.append((stimulus_id, float(centre)))
-                clips.append(self.preprocess(list(movie[frames])))
+            for clip, centre in self.iterate_clips(stimuli, stimulus_id):
+                rows.append((stimulus_id, centre))
+                clips.append(clip)
                 if len(clips) == batch_size:
                     yield Batch(torch.stack(clips), len(clips))
                     clips = []

@@ -1,6 +1,7 @@
 """Differentiable feature spaces against the extractors' own numbers, and their gradients."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -156,7 +157,7 @@ def test_tells_what_it_cannot_do(small_stimuli):
     with pytest.raises(TypeError, match="extractor must be ModuleFeatures"):
         make_differentiable(PixelFeatures())
     module = build_seeded(Blocks, 0)
-    with pytest.raises(TypeError, match="preprocess must be ImagePreprocessing or LibraryPreprocessing"):
+    with pytest.raises(TypeError, match="preprocess must be ImagePreprocessing, LibraryPreprocessing or"):
         make_differentiable(ModuleFeatures("own", module, ("conv",), torch.from_numpy))
     flipped = LibraryPreprocessing(transforms.Compose([transforms.RandomHorizontalFlip()]), "flip")
     with pytest.raises(TypeError, match="got RandomHorizontalFlip"):
@@ -165,3 +166,63 @@ def test_tells_what_it_cannot_do(small_stimuli):
         make_differentiable(_make_blocks(), layers=("convolution",))
     with pytest.raises(ValueError, match=r"images must have shape \(n, 3, height, width\)"):
         make_differentiable(_make_blocks())(torch.zeros(2, 8, 8, 3))
+
+
+VIDEOMAE = {
+    "model_type": "videomae", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 32, "image_size": 32, "patch_size": 8, "num_frames": 4, "tubelet_size": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 40)])
+@pytest.mark.parametrize("tokens", ["mean", "patches"])
+def test_clips_equal_the_video_extractor(tmp_path, shape, tokens):
+    from neurovis.core import StimulusSet
+    from neurovis.features.huggingface import make_huggingface_video
+
+    movies = np.random.default_rng(4).integers(0, 256, (3, 4, *shape, 3), dtype=np.uint8)
+    for number, movie in enumerate(movies):
+        np.save(tmp_path / f"{number}.npy", movie)
+    index = pd.Index([f"movie-{number}" for number in range(3)], name="stimulus_id")
+    table = pd.DataFrame({"path": [f"{number}.npy" for number in range(3)]}, index=index)
+    stimuli = StimulusSet("movies", table, tmp_path, (8.0, 8.0), fps=8.0)
+    extractor = make_huggingface_video(config=VIDEOMAE, tokens=tokens, pool=2)
+    expected = np.concatenate([array.values for array in extractor(stimuli).values()], axis=1)
+    clips = torch.from_numpy(movies).permute(0, 1, 4, 2, 3) / 255
+    features = make_differentiable(extractor)
+    np.testing.assert_allclose(features(clips).numpy(), expected, rtol=1e-4, atol=1e-5)
+    # Every frame reaches the features.
+    clips.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(features(clips)[0].square().sum(), clips)
+    assert (gradient[0].abs().amax(dim=(1, 2, 3)) > 0).all()
+    assert not gradient[1:].any()
+    with pytest.raises(ValueError, match=r"shape \(n, frames, 3, height, width\), got \(4, 3, "):
+        features(clips[0])
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "vit", "clip_vision_model"])
+@pytest.mark.parametrize("side", [32, 48])
+def test_equals_the_processors_of_transformers(make_stimuli, kind, side):
+    from neurovis.features.huggingface import make_huggingface
+
+    # Smooth pictures, whose resized pixels are rounded and not cut off.
+    rows, columns = np.mgrid[:side, :side] / side
+    images = [np.stack([rows, columns**power, rows * columns], axis=-1) * 250 for power in (1, 2)]
+    stimuli = make_stimuli(np.round(images).astype(np.uint8))
+    extractor = make_huggingface(config={**VIDEOMAE, "model_type": kind})
+    _compare(extractor, stimuli, tolerance=1e-4 if side == 32 else 2e-2)
+
+
+def test_refuses_a_processor_with_steps_of_its_own():
+    import transformers
+
+    from neurovis.features.huggingface import FrameProcessor
+
+    class Inverting(transformers.ViTImageProcessor):
+        def _preprocess(self, images, **options):
+            return super()._preprocess([255 - image for image in images], **options)
+
+    size = {"height": 16, "width": 16}
+    make_tensor_preprocessing(FrameProcessor(transformers.ViTImageProcessor(size=size)))
+    with pytest.raises(TypeError, match="only, got Inverting"):
+        make_tensor_preprocessing(FrameProcessor(Inverting(size=size)))
