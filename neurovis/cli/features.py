@@ -139,11 +139,67 @@ def train_world_judge(
     typer.echo(f"weights and card in {out}")
 
 
+@app.command("fine-tune-video")
+def fine_tune(
+    stimuli: Path = typer.Option(..., help="Folder of the movies; a column `split` names the training ones."),
+    responses: Path = typer.Option(..., help="netCDF file of responses; repeats are averaged."),
+    out: Path = typer.Option(..., help="Folder of network and processor, for huggingface-video:<folder>."),
+    features: str = typer.Option("huggingface-video", help="Feature space of clips, e.g. with :model."),
+    options: str = typer.Option("{}", help="Options of the feature space as JSON."),
+    region: list[str] = typer.Option([], help="Region whose neuroids are the targets; repeatable."),
+    movie_column: str | None = typer.Option(None, help="Column that names the movie of each clip."),
+    validation_share: float = typer.Option(0.2, help="Share of the training movies that stop the training."),
+    layer: str | None = typer.Option(None, help="Layer that is tuned to the responses; default the last."),
+    n_blocks: int | None = typer.Option(None, help="Blocks to train, the last ones; default all of it."),
+    n_epochs: int = typer.Option(20, help="Passes over the training movies, at most."),
+    batch_size: int = typer.Option(8, help="Clips in a step."),
+    learning_rate: float = typer.Option(1e-4, help="Largest learning rate."),
+    train_split: str = typer.Option("train", help="Value in the column `split` of the training movies."),
+    seed: int = typer.Option(0, help="Seed of validation movies, order and dropout."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    checkpoint: Path | None = typer.Option(None, help="File that a killed run resumes from."),
+) -> None:
+    """Train a video encoder on responses to movies; write it as a folder of transformers."""
+    from neurovis.cli.names import build_features, parse_options
+    from neurovis.core import average_repeats, make_provenance
+    from neurovis.features.huggingface import write_huggingface_video
+    from neurovis.features.video_tuning import fine_tune_video
+    from neurovis.io import read_neural_data, read_stimulus_set
+
+    shown, data = read_stimulus_set(stimuli), read_neural_data(responses)
+    if data.dims[0] == "presentation":
+        data = average_repeats(data)
+    if "split" in shown.table.columns:
+        data = data.isel(stimulus=data["stimulus_id"].isin(_find_split(shown.table, train_split, stimuli)))
+    if region:
+        data = data.isel(neuroid=data["region"].isin(region))
+    chosen: dict[str, Any] = {
+        "movie_column": movie_column, "layer": layer, "n_blocks": n_blocks, "n_epochs": n_epochs,
+        "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
+    }  # fmt: skip
+    result = fine_tune_video(
+        build_features(features, parse_options(options)), shown, data, validation_movies=validation_share,
+        device=device, checkpoint=checkpoint, **chosen,
+    )  # fmt: skip
+    config = {"features": features, "options": options, "region": region, **chosen}
+    inputs = {"responses": responses, "stimuli": stimuli / "stimuli.tsv"}
+    record = make_provenance("features fine-tune-video", config, inputs)
+    write_huggingface_video(
+        result.extractor, out, record | {"validation_movies": list(result.validation_movies)}
+    )
+    before, after = result.scores.median("neuroid").values
+    typer.echo(
+        f"validation movies, median r of {data.sizes['neuroid']} neuroids: {before:.3f} frozen, {after:.3f} "
+        f"tuned (epoch {result.training.best_epoch + 1} of {len(result.training.history)})"
+    )
+    typer.echo(f"feature space huggingface-video:{out}")
+
+
 def _find_split(table: Any, split: str, folder: Path) -> list[str]:
     """Ids of the training stimuli in a stimulus table."""
     if "split" not in table.columns or not (table["split"] == split).any():
         raise ValueError(
-            f"the table of {folder} must have a column `split` with {split!r} for project=pca, got columns "
-            f"{list(table.columns)}; components are fitted to training stimuli only."
+            f"the table of {folder} must have a column `split` with {split!r}, got columns "
+            f"{list(table.columns)}; what is fitted is fitted to training stimuli only."
         )
     return list(table.index[table["split"] == split])

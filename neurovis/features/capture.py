@@ -143,7 +143,7 @@ def collect_layers(
     parts: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     coords: dict[str, dict[str, NDArray[np.int32]]] = {}
     with capture_layers(module, layers) as captured, execution.prepare(module, device) as call:
-        for batch in _read_ahead(batches):
+        for batch in read_ahead(batches):
             captured.clear()
             placed = execution.place(batch.inputs, device)
             output = call(**placed) if isinstance(placed, dict) else call(placed)
@@ -159,7 +159,8 @@ def collect_layers(
     return {layer: (np.concatenate(arrays), coords[layer]) for layer, arrays in parts.items()}
 
 
-def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def read_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """The same batches, each made in a second thread while the one before is used."""
     with ThreadPoolExecutor(1) as worker:
         upcoming = worker.submit(next, batches, None)
         while (batch := upcoming.result()) is not None:
@@ -183,6 +184,15 @@ def check_layers(module: nn.Module, layers: Sequence[str], name: str) -> None:
                 f"layers of {name!r} must be names of its {len(known)} layers, got {layer!r}; near names are "
                 f"{', '.join(close)} (all: list_layers(module))."
             )
+
+
+def list_blocks(module: nn.Module) -> tuple[str, ...]:
+    """Entries of a network's first list of modules, the blocks of a transformer; none without such a list."""
+    torch = import_optional("torch", extra="torch")
+    for name, part in module.named_modules():
+        if isinstance(part, torch.nn.ModuleList) and len(part):
+            return tuple(f"{name}.{index}" for index in range(len(part)))
+    return ()
 
 
 def choose_stages(module: nn.Module, layers: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Feature spaces of torch modules as differentiable functions of images or clips, for guidance and gradients."""
+"""Feature spaces of torch modules as differentiable functions of images or clips, to guide and to train."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def make_differentiable(
     """
     if not isinstance(extractor, (ModuleFeatures, VideoFeatures)):
         raise TypeError(
-            f"extractor must be ModuleFeatures or VideoFeatures, got {type(extractor).__name__}; only feature "
-            "spaces of torch modules have a gradient."
+            f"extractor must be ModuleFeatures or VideoFeatures, got {type(extractor).__name__}; only "
+            "feature spaces of torch modules have a gradient."
         )
     wanted = extractor.layers if layers is None else choose_layers(layers, layers, name=extractor.name)
     check_layers(extractor.module, wanted, extractor.name)

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurovis.core import check_option, import_optional
-from neurovis.features.capture import OUTPUT, Execution, count_prefix_tokens
+from neurovis.features.capture import OUTPUT, Execution, count_prefix_tokens, list_blocks
 from neurovis.features.reduction import Reduction
 from neurovis.features.text import TextFeatures
 from neurovis.features.torch_module import ModuleFeatures
 from neurovis.features.video import ClipSampling, VideoFeatures
 from neurovis.features.weights import HUB, build_pretrained, build_seeded
 from neurovis.features.wrapped import Wrapped
+from neurovis.io import atomic_path, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,6 +131,36 @@ def make_huggingface_video(
         FrameProcessor(processor, is_clip=True), ClipSampling(n_frames, fps, step_s), reduction, _version(),
         Execution(precision, compiled=compiled),
     )  # fmt: skip
+
+
+def write_huggingface_video(extractor: VideoFeatures, folder: str | Path, record: Mapping[str, Any]) -> Path:
+    """Write network and processor as an ordinary folder of transformers.
+
+    Parameters
+    ----------
+    extractor : VideoFeatures
+        From :func:`make_huggingface_video`, or trained from it.
+    folder : path
+        Replaced as a whole. :func:`make_huggingface_video` takes it as ``model``; the sampling and what is
+        kept of a layer are its options as before, and no part of the folder.
+    record : mapping
+        Where the weights come from, JSON-serialisable; kept beside them in ``training.json``.
+
+    Raises
+    ------
+    TypeError
+        If the feature space is not of transformers.
+    """
+    if not isinstance(extractor.module, Wrapped) or not isinstance(extractor.preprocess, FrameProcessor):
+        raise TypeError(
+            f"extractor must come from make_huggingface_video, got {extractor.name!r} with a "
+            f"{type(extractor.module).__name__}; write its weights yourself."
+        )
+    with atomic_path(folder) as temporary:
+        extractor.module.model.save_pretrained(temporary)  # type: ignore[operator]
+        extractor.preprocess.processor.save_pretrained(temporary)
+        write_json(record, temporary / "training.json")
+    return Path(folder)
 
 
 def make_huggingface_text(
@@ -295,13 +326,10 @@ def _choose_blocks(module: nn.Module, layers: Sequence[str] | None) -> tuple[str
     """Given layers, or every entry of the model's first list of modules."""
     if layers is not None:
         return tuple(layers)
-    torch = import_optional("torch", extra="torch")
-    for name, part in module.named_modules():
-        if isinstance(part, torch.nn.ModuleList) and len(part):
-            # Stages of Swin return their output before and after the reduction.
-            element = "#0" if "Swin" in type(part[0]).__name__ else ""
-            return tuple(f"{name}.{index}{element}" for index in range(len(part)))
-    return (OUTPUT,)
+    blocks = list_blocks(module)
+    # Stages of Swin return their output before and after the reduction.
+    element = "#0" if blocks and "Swin" in type(module.get_submodule(blocks[0])).__name__ else ""
+    return tuple(f"{block}{element}" for block in blocks) or (OUTPUT,)
 
 
 def _describe_tokenizer(tokenizer: Any) -> str:

@@ -49,7 +49,7 @@ def test_components_are_fitted_on_the_split(folder, noise_stimuli, tmp_path):
     }
     np.testing.assert_allclose(read_features(out), join_layers(expected), atol=1e-4)
     reduce += ("--train-split", "fit")
-    with pytest.raises(ValueError, match="must have a column `split` with 'fit' for project=pca"):
+    with pytest.raises(ValueError, match="must have a column `split` with 'fit', got columns"):
         _call("extract", "--stimuli", folder, "--features", "pixels", "--out", out, *reduce)
 
 
