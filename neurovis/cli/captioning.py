@@ -113,6 +113,7 @@ def caption(
         read_bank,
         remove_leaks,
     )
+    from neurovis.cli.judging import list_neuroids, read_weights
     from neurovis.core import OtherConfigurationError, make_provenance
     from neurovis.encoding.storage import read_encoder
     from neurovis.evaluation.encoding import read_encoding
@@ -122,7 +123,7 @@ def caption(
     if score.ceiling is None:
         raise ValueError(f"{encoding} must hold noise ceilings, got none; encode data with repeats.")
     ids = score.values["neuroid_id"].values.astype(str)
-    coefficients = _read_weights(read_encoder(weights, neuroid_ids=ids.tolist()))
+    coefficients = read_weights(read_encoder(weights, neuroid_ids=ids.tolist()))
     natural = read_bank(bank)
     copies = find_leaks(natural, read_stimulus_set(evaluated))
     natural = remove_leaks(natural, copies, policy=leaks)
@@ -136,7 +137,7 @@ def caption(
             f"encoding must hold voxels of {region or 'any region'} at {least_ceiled:g} of their ceiling, "
             "got none; lower least_ceiled or fit a better encoder."
         )
-    voxels = _list_voxels(score.values).assign(ceiled=gates["ceiled"])[chosen]
+    voxels = list_neuroids(score.values).assign(ceiled=gates["ceiled"])[chosen]
     rows = draw_repeats(natural, n_repeats, seed=seed)
     decoding = Decoding(width=width, max_tokens=model.max_tokens)
     kinds = {
@@ -318,30 +319,6 @@ def evaluate(
     )  # fmt: skip
     typer.echo(identified.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     typer.echo(f"{np.unique(own['caption']).size} different captions of {len(first)} voxels; in {out}")
-
-
-def _read_weights(encoder: Any) -> NDArray:
-    """Weights (n_voxels, d) of a ridge encoder."""
-    from neurovis.encoding.ridge import Ridge
-
-    if not isinstance(encoder, Ridge):
-        raise TypeError(
-            f"weights must be those of a ridge encoder, got {type(encoder).__name__}; captions read one "
-            "weight vector per voxel."
-        )
-    return encoder.coef_.T
-
-
-def _list_voxels(values: xr.DataArray) -> pd.DataFrame:
-    """One row per voxel with its place, for every caption table."""
-    import pandas as pd
-
-    known: dict[str, NDArray] = {
-        str(name): coord.values for name, coord in values.coords.items() if coord.dims == ("neuroid",)
-    }
-    table = pd.DataFrame({name: known[name] for name in ("neuroid_id", "subject", "region")})
-    table["hemisphere"] = known.get("hemisphere", "")
-    return table.assign(voxel=known.get("vertex", range(len(table))))
 
 
 def _embed_texts(towers: Any, texts: Sequence[str]) -> NDArray:

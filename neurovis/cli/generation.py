@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from neurovis.core import NeuralData, StimulusSet
+    from neurovis.core import StimulusSet
     from neurovis.features.torch_module import ModuleFeatures
+
+from neurovis.cli.subregions import find_parts
 
 NAME = "generation"
 SECTION = "Images that regions prefer"
 app = typer.Typer(help="Brain-guided image synthesis.", no_args_is_help=True)
+app.command("subregions")(find_parts)
 
 
 @app.command("train-diffusion")
@@ -47,6 +50,9 @@ def guide(
     features: str = typer.Option(..., help="Feature space that it reads, e.g. open_clip:world-clip."),
     region: list[str] = typer.Option(..., help="Region whose response is to be large; repeatable."),
     suppress: str = typer.Option("", help="Region whose response is to be small."),
+    subregions: Path | None = typer.Option(
+        None, help="Table of `generation subregions`, whose parts are then regions too."
+    ),
     options: str = typer.Option("{}", help="Options of the feature space as JSON."),
     model: str = typer.Option("world-diffusion", help="Shipped name, folder, or name on the hub."),
     scale: list[float] = typer.Option([0.0, 100.0], help="Guidance scale; repeatable, 0 is unguided."),
@@ -78,11 +84,11 @@ def guide(
 
     from torch import nn
 
+    from neurovis.cli.judging import choose_neuroids, read_neuroids
     from neurovis.cli.names import build_features, parse_options
     from neurovis.core import OtherConfigurationError, check_option, make_rng
     from neurovis.encoding.storage import read_encoder
     from neurovis.encoding.torch_bridge import to_torch
-    from neurovis.evaluation.encoding import read_encoding
     from neurovis.evaluation.generation import CONTROLS, GUIDED
     from neurovis.features.differentiable import make_differentiable
     from neurovis.generation.guidance import Guidance
@@ -93,11 +99,11 @@ def guide(
 
     for name in control:
         check_option("control", name, CONTROLS)
-    neuroids = read_encoding(encoding).score.values
+    neuroids = read_neuroids(encoding, subregions)
     fitted = read_encoder(weights, neuroid_ids=neuroids["neuroid_id"].values.tolist())
     extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
     respond = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
-    chosen = {name: _choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
+    chosen = {name: choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
     # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
     order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
     denoiser = load_latent_diffusion(model, device=device, dtype=dtype, compiled=compiled)
@@ -155,17 +161,24 @@ def evaluate(
     subject: str = typer.Option(..., help="Subject, for the captions."),
     section: str = typer.Option(SECTION, help="Section of the report."),
     fdr: float = typer.Option(0.05, help="As in `generation guide`."),
+    subregions: Path | None = typer.Option(None, help="As in `generation guide`."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     seed: int = typer.Option(0, help="Seed of the intervals."),
 ) -> None:
     """Judge guided images by what did not guide them, beside natural images and controls."""
     import pandas as pd
 
+    from neurovis.cli.judging import (
+        choose_neuroids,
+        extract_joined,
+        judge_images,
+        look_up_responses,
+        read_neuroids,
+    )
     from neurovis.cli.names import parse_options, rank_region
     from neurovis.core import make_provenance
     from neurovis.datasets.simulated import compute_true_responses, read_truth
     from neurovis.encoding.storage import read_encoder
-    from neurovis.evaluation.encoding import read_encoding
     from neurovis.evaluation.generation import (
         compute_naturalness,
         make_image_table,
@@ -176,18 +189,19 @@ def evaluate(
 
     made, world = _join([read_stimulus_set(path) for path in images]), read_stimulus_set(stimuli)
     world = world.subset(world.stimulus_ids[:n_natural])
-    neuroids = read_encoding(encoding).score.values
+    neuroids = read_neuroids(encoding, subregions)
     ids = neuroids["neuroid_id"].values.tolist()
     names = parse_options(categories)
-    regions = sorted({name.split(" - ")[0] for name in made.table["region"]}, key=rank_region)
-    columns = {name: _choose_neuroids(neuroids, name, fdr) for name in regions}
+    objectives = made.table["region"].unique()
+    regions = sorted({name for objective in objectives for name in objective.split(" - ")}, key=rank_region)
+    columns = {name: choose_neuroids(neuroids, name, fdr) for name in regions}
     sets = {"made": made, "world": world}
     found: dict[str, dict[str, NDArray]] = {name: {} for name in sets}
     for value, path, space, settings in (
         ("predicted", weights, features, options),
         ("held_out", held_out_weights, held_out, held_out_options),
     ):
-        seen = {name: _extract(space, settings, shown, device) for name, shown in sets.items()}
+        seen = {name: extract_joined(space, settings, shown, device) for name, shown in sets.items()}
         fitted = read_encoder(path, neuroid_ids=ids)
         for name in sets:
             found[name][value] = fitted.predict(seen[name])
@@ -198,9 +212,12 @@ def evaluate(
         for name, shown in sets.items():
             found[name]["true"] = compute_true_responses(subject_truth, shown)
     if responses is not None:
-        found["world"]["measured"] = _look_up(read_neural_data(responses), world)
-    judged = {name: _judge(judge, parse_options(prompts), list(dict.fromkeys(names.values())), shown, device)
-              for name, shown in sets.items()}  # fmt: skip
+        found["world"]["measured"] = look_up_responses(read_neural_data(responses), world)
+    known = list(dict.fromkeys(names.values()))
+    judged = {
+        name: judge_images(judge, parse_options(prompts), known, shown, device)
+        for name, shown in sets.items()
+    }
     tables = {
         name: make_image_table(
             shown.stimulus_ids, found[name], columns, judged=judged[name], naturalness=natural[name]
@@ -216,6 +233,8 @@ def evaluate(
         {"weights": weights, "held_out_weights": held_out_weights},
     )  # fmt: skip
     write_table(own, out / "images.tsv", provenance=record)
+    crossed = about.drop(columns="region").merge(tables["made"], on="stimulus_id")
+    _write_effects(crossed, subregions is not None, out, subject, section, record, seed)
     summary = pd.concat(
         [
             summarise_generation(
@@ -244,20 +263,45 @@ def evaluate(
     typer.echo(summary[shown_columns].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
-def _choose_neuroids(neuroids: Any, region: str, fdr: float) -> list[int]:
-    """Columns of a region, those that the encoder predicts better than chance."""
-    import numpy as np
+def _write_effects(
+    images: pd.DataFrame,
+    with_parts: bool,
+    out: Path,
+    subject: str,
+    section: str,
+    record: dict[str, Any],
+    seed: int,
+) -> None:
+    """Table of what guidance changes, where there are unguided images to compare with and several seeds."""
+    from neurovis.evaluation.effects import compare_objectives
+    from neurovis.plotting import write_report_table
 
-    from neurovis.generation.objectives import find_region
-
-    columns = find_region(neuroids.coords, region)
-    passing = columns[np.nan_to_num(neuroids["q_value"].values[columns], nan=1.0) <= fdr]
-    if not len(passing):
-        raise ValueError(
-            f"region {region} must hold neuroids that the encoder predicts at fdr {fdr:g}, got none of "
-            f"{len(columns)}; fit a better encoder or raise fdr."
-        )
-    return passing.tolist()
+    unguided = images[images["scale"] == 0]
+    if unguided["seed"].nunique() < 2:
+        return
+    objectives = list(images["objective"].unique())
+    pairs = [tuple(name.split(" - ")) for name in objectives if " - " in name]
+    if with_parts:  # of one region, against each other
+        pairs += [
+            (one, other)
+            for one in objectives
+            for other in objectives
+            if one != other and one.rpartition("-")[0] == other.rpartition("-")[0] != ""
+        ]
+    value = "true" if "true" in images else "held_out"
+    table = compare_objectives(images, value, pairs=dict.fromkeys(pairs), seed=seed)
+    write_report_table(
+        table,
+        out / "effects.tsv",
+        title=f"What guidance changes, subject {subject}",
+        caption=f"Mean {value} responses of regions, and of one region minus another, to images of each "
+        "objective and to others made from the same noise: differences with 95 % intervals over seeds "
+        "(bootstrap) and two-sided p (flipped signs).",
+        section=section,
+        order=101,
+        provenance=record,
+    )
+    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
 def _join(sets: list[StimulusSet]) -> StimulusSet:
@@ -271,54 +315,6 @@ def _join(sets: list[StimulusSet]) -> StimulusSet:
         for part in sets
     ]
     return StimulusSet("generated", pd.concat(tables), Path(), sets[0].size_dva)
-
-
-def _extract(features: str, options: str, stimuli: StimulusSet, device: str) -> NDArray:
-    from neurovis.cli.names import build_features, parse_options
-    from neurovis.features.cache import extract_cached, join_layers
-
-    return join_layers(
-        extract_cached(build_features(features, parse_options(options)), stimuli, device=device)
-    ).values
-
-
-def _look_up(data: NeuralData, stimuli: StimulusSet) -> NDArray:
-    """Recorded responses to each stimulus, NaN where there are none."""
-    import numpy as np
-
-    from neurovis.core import average_repeats
-    from neurovis.evaluation.preparation import zscore_sessions
-
-    if data.dims[0] == "presentation":
-        data = average_repeats(zscore_sessions(data))
-    row = {str(name): number for number, name in enumerate(data["stimulus_id"].values)}
-    found = np.full((len(stimuli), data.sizes["neuroid"]), np.nan)
-    for number, name in enumerate(stimuli.stimulus_ids):
-        if name in row:
-            found[number] = data.values[row[name]]
-    return found
-
-
-def _judge(
-    judge: str, prompts: dict[str, Any], categories: list[str], stimuli: StimulusSet, device: str
-) -> list[str]:
-    """Category of each image by the classifier of the stimulus world, or by a model of images and texts."""
-    import numpy as np
-
-    from neurovis.cli.names import build_features
-    from neurovis.evaluation.zero_shot import classify_zero_shot, embed_prompts
-
-    if judge == "world-judge":
-        from neurovis.features.world_judge import classify_images
-        from neurovis.stimuli.world import CATEGORIES
-
-        images = np.stack([stimuli.load(name) for name in stimuli.stimulus_ids])
-        return [CATEGORIES[number] for number in classify_images(images, device=device).argmax(axis=1)]
-    words = prompts or {name: [name] for name in categories}
-    model = judge.partition(":")[2]
-    texts = embed_prompts(build_features(f"open_clip-text:{model}", {}), words)
-    found = classify_zero_shot(_extract(judge, "{}", stimuli, device), texts)
-    return [list(words)[number] for number in found.argmax(axis=1)]
 
 
 def _draw(

@@ -29,9 +29,9 @@ class Subregions:
     labels : dict of str to int array of shape (n_neuroids,)
         Cluster of each neuroid of each subject, from 0 by falling number of neuroids over all subjects.
     centres : array of shape (n_clusters, n_features)
-        Mean unit-normalised weights of each cluster.
+        Mean unit-normalised weights of each cluster (with a covariance, of the weights times its root).
     silhouette : float
-        Mean silhouette of all neuroids (Euclidean, of unit-normalised weights), in [-1, 1].
+        Mean silhouette of all neuroids (Euclidean, of what was clustered), in [-1, 1].
     stability : float
         Mean adjusted Rand index between clusterings of all neuroids by centres that were fitted to random
         halves of them; 1 is the same parts every time, 0 chance.
@@ -44,7 +44,12 @@ class Subregions:
 
 
 def find_subregions(
-    weights: Mapping[str, ArrayLike], *, n_clusters: int = 2, n_halves: int = 10, seed: int = 0
+    weights: Mapping[str, ArrayLike],
+    *,
+    n_clusters: int = 2,
+    covariance: ArrayLike | None = None,
+    n_halves: int = 10,
+    seed: int = 0,
 ) -> Subregions:
     """Cluster the neuroids of a region by their encoder weights, jointly over subjects.
 
@@ -55,6 +60,9 @@ def find_subregions(
         same features for all.
     n_clusters : int
         Parts to find.
+    covariance : array of shape (n_features, n_features), optional
+        Of the features over stimuli. With it neuroids are compared by their predicted responses to these
+        stimuli, ``w' C w`` in the place of ``w' w``; without it by their weights, as in the paper.
     n_halves : int
         Random halves of the neuroids for the stability.
     seed : int
@@ -73,9 +81,16 @@ def find_subregions(
     Notes
     -----
     Weights are divided by their norm: a neuroid's preference counts, not its gain or noise. Clusters are
-    found in whatever is given; compare silhouette and stability with those of :func:`shuffle_weights`.
+    found in whatever is given; compare silhouette and stability with those of :func:`shuffle_weights`. Leave
+    out neuroids that the encoder does not predict: those with a signal and those without one are the first
+    two clusters.
+
+    With noisy data the paper's weights are a poor measure, since directions in which features hardly vary
+    are estimated worst and count as much as any other; the covariance weighs them by what they do to the
+    responses. But it also weighs a small preference for large things above a large one for small things.
     """
-    rows = {subject: _normalise(subject, part) for subject, part in weights.items()}
+    root = None if covariance is None else _take_root(covariance)
+    rows = {subject: _normalise(subject, part, root) for subject, part in weights.items()}
     widths = {part.shape[1] for part in rows.values()}
     if len(widths) != 1:
         raise ValueError(
@@ -129,8 +144,23 @@ def shuffle_weights(weights: Mapping[str, ArrayLike], *, seed: int = 0) -> dict[
     }
 
 
-def _normalise(subject: str, weights: ArrayLike) -> NDArray[np.float64]:
-    rows = check_array(f"weights of {subject!r}", weights, ndim=2, dtype=np.float64)
+def _take_root(covariance: ArrayLike) -> NDArray[np.float64]:
+    """Symmetric root R of C, so that rows w R have the inner products w' C w."""
+    matrix = check_array("covariance", covariance, ndim=2, dtype=np.float64)
+    if matrix.shape[0] != matrix.shape[1] or not np.allclose(matrix, matrix.T):
+        raise ValueError(f"covariance must be square and symmetric, got shape {matrix.shape}.")
+    variance, axes = np.linalg.eigh(matrix)
+    return (axes * np.sqrt(np.maximum(variance, 0.0))) @ axes.T
+
+
+def _normalise(subject: str, weights: ArrayLike, root: NDArray | None) -> NDArray[np.float64]:
+    rows = check_array(
+        f"weights of {subject!r}",
+        weights,
+        shape=(None, None if root is None else len(root)),
+        dtype=np.float64,
+    )
+    rows = rows if root is None else rows @ root
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     if not len(rows) or (norm == 0).any():
         raise ValueError(
