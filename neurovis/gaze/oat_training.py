@@ -187,13 +187,14 @@ def fit_network(
     n_epochs: int,
     learning_rate: float,
     seed: int,
+    schedule: str = "constant",
     device: str = "cpu",
     validate: Callable[[nn.Module], float] | None = None,
     patience: int | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> TrainingResult:
-    """Minimise the cross-entropy of the next object over batches, in place; Adam at a constant rate.
+    """Minimise the cross-entropy of the next object over batches, in place, with Adam.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ def fit_network(
         Initial weights.
     batches : Batches
         For example :class:`neurovis.gaze.oat_batches.FreshBatches`.
-    n_epochs, learning_rate, seed, device, validate, patience, checkpoint, progress
+    n_epochs, learning_rate, seed, schedule, device, validate, patience, checkpoint, progress
         As in :func:`neurovis.training.loop.train`.
 
     Returns
@@ -211,7 +212,7 @@ def fit_network(
     # Without weight decay AdamW is the published Adam.
     return train(
         network, batches, compute_loss, n_epochs=n_epochs, seed=seed, learning_rate=learning_rate,
-        schedule="constant", clip_norm=1.0, device=device, validate=validate, patience=patience,
+        schedule=schedule, clip_norm=1.0, device=device, validate=validate, patience=patience,
         checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
 

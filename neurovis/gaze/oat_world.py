@@ -170,7 +170,7 @@ def train_oat_world(
     out: str | Path,
     *,
     n_scenes: int = 1500,
-    n_epochs: int = 40,
+    n_epochs: int = 100,
     seed: int = 0,
     device: str = "cpu",
     checkpoint: str | Path | None = None,
@@ -205,8 +205,8 @@ def train_oat_world(
     network = build_seeded(lambda: OAT(_CONFIG), seed)
     batches = FreshBatches(searcher, _CONFIG, _BATCH_SIZE, _N_BATCHES, SCENE_SEED)
     result = fit_network(
-        network, batches, n_epochs=n_epochs, learning_rate=_LEARNING_RATE, seed=seed, device=device,
-        checkpoint=checkpoint,
+        network, batches, n_epochs=n_epochs, learning_rate=_LEARNING_RATE, schedule="one-cycle", seed=seed,
+        device=device, checkpoint=checkpoint,
     )  # fmt: skip
     predictor = OATPredictor(network.to("cpu"), _MAX_LENGTH, NAME)
     test = WorldSearcher(make_thing_bank(max(n_scenes // 4, 40), seed=TEST_SEED))
