@@ -87,15 +87,21 @@ metrics = Registry(
 studies = Registry(
     "study",
     {
+        "coco_search18_val": "neurovis.evaluation.studies.coco_search18_val:analyse_coco_search18_val",
         "digit69": "neurovis.evaluation.studies.digit69:analyse_digit69",
         "fsaverage_retinotopy": "neurovis.evaluation.studies.fsaverage_retinotopy"
         ":analyse_fsaverage_retinotopy",
         "haxby2001": "neurovis.evaluation.studies.haxby2001:analyse_haxby2001",
+        "interiors_search": "neurovis.evaluation.studies.interiors_search:analyse_interiors_search",
         "kay2017": "neurovis.evaluation.studies.kay2017:analyse_kay2017",
         "kriegeskorte92": "neurovis.evaluation.studies.kriegeskorte92:analyse_kriegeskorte92",
         "macaque_v4": "neurovis.evaluation.studies.macaque_v4:analyse_macaque_v4",
         "objects81": "neurovis.evaluation.studies.objects81:analyse_objects81",
+        "osie": "neurovis.evaluation.studies.osie:analyse_osie",
         "perceived_flow": "neurovis.evaluation.studies.perceived_flow:analyse_perceived_flow",
+        "sti_amazon": "neurovis.evaluation.studies.sti_amazon:analyse_sti_amazon",
+        "visual_search_asymmetry": "neurovis.evaluation.studies.visual_search_asymmetry"
+        ":analyse_visual_search_asymmetry",
         "vtc_fivecat": "neurovis.evaluation.studies.vtc_fivecat:analyse_vtc_fivecat",
     },
 )

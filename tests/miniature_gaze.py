@@ -7,6 +7,9 @@ import pandas as pd
 from PIL import Image
 from scipy.io import savemat
 
+from neurovis.core import StimulusSet, make_fixations
+from neurovis.stimuli.asymmetry_experiments import CONDITIONS
+
 OSIE_IMAGES = ("1001.jpg", "1002.jpg", "1004.jpg")
 
 
@@ -240,3 +243,68 @@ def make_salicon(root, *, layout="json", images=True):
         for name in SALICON_PLACES:
             Image.new("RGB", (640, 480)).save(folder / "images" / "val" / f"{name}.jpg")
     return root
+
+
+SEARCH_IMAGES = {"NaturalDesign": 240, "Waldo": 67, "ObjArr": 300}
+_FAMILIES = ("curvature", "lightning_dir", "intersection", "intersection", "categorization", "categorization")
+
+
+def make_search_part(root, part, *, seed=0):
+    """Files of one part with their true names and shapes: row = subject * n + image."""
+    rng = np.random.default_rng(seed)
+    folder, n = root / "visual_search_asymmetry" / part, SEARCH_IMAGES[part]
+    for name in ("fix", "ifix", "cp", "ss_score"):
+        (folder / name).mkdir(parents=True)
+    for searcher, n_rows in (("human", 15 * n), ("eccNET", n), ("IVSN", n)):
+        lengths = rng.integers(1, 5, n_rows)
+        fix = np.zeros((n_rows, 6, 2), int)
+        for row, length in enumerate(lengths):
+            places = np.stack([rng.integers(0, 1024, length), rng.integers(0, 1280, length)], axis=1)
+            places[0] = 512, 640
+            fix[row, :length] = places[:, ::-1] if part == "ObjArr" else places
+        found = np.zeros((n_rows, 6), int)
+        found[np.arange(n_rows), lengths - 1] = 1
+        name = "human_all" if searcher == "human" else searcher
+        np.save(folder / "fix" / f"{name}.npy", fix)
+        np.save(folder / "ifix" / f"I_{name}.npy", lengths[:, None])
+        np.save(folder / "cp" / f"CP_{name}.npy", found)
+        np.save(folder / "ss_score" / f"{searcher}.npy", np.array([0.4, 0.01]))
+    if part != "ObjArr":
+        np.save(folder / "target_pos.npy", np.stack([np.arange(n), 2 * np.arange(n)], axis=1))
+    return folder
+
+
+def make_asymmetry_trials(folder, n_saccades):
+    """Tables of a model that finds every target after so many saccades."""
+    folder.mkdir()
+    for (name, condition), family in zip(CONDITIONS.items(), np.repeat(_FAMILIES, 2), strict=True):
+        table = np.zeros((condition.n_trials * len(condition.set_sizes), 8), int)
+        table[:, n_saccades] = 1
+        np.savetxt(folder / f"{family}_{name}.csv", table, delimiter=",", fmt="%d")
+
+
+def make_discs(folder, *, n_images=12, size=(60, 80), n_subjects=5, follow=True, seed=0):
+    """Dark pictures with one bright disc, and people who look around it (or around the middle).
+
+    Returns a StimulusSet with the disc's box as the target's, and fixations.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    rows, paths = {}, []
+    for number in range(n_images):
+        name = f"i{number}"
+        place = np.array([rng.uniform(12, size[1] - 12), rng.uniform(12, size[0] - 12)])
+        image = rng.normal(60, 4, (*size, 3))
+        image[np.hypot(x - place[0], y - place[1]) < 5] = (230, 200, 40)
+        Image.fromarray(np.clip(image, 0, 255).astype("u1")).save(folder / f"{name}.png")
+        left, top = place - 5
+        rows[name] = {
+            "path": f"{name}.png", "height_px": size[0], "width_px": size[1], "target_top_px": top,
+            "target_left_px": left, "target_bottom_px": top + 10, "target_right_px": left + 10,
+        }  # fmt: skip
+        middle = place if follow else np.array(size[::-1]) / 2
+        for person in range(n_subjects):
+            xy = np.clip(rng.normal(middle, 4 if follow else 12, (5, 2)), 0.5, np.array(size[::-1]) - 0.5)
+            paths.append(make_fixations(xy, subject=f"s{person}", stimulus_id=name))
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("stimulus_id")
+    return StimulusSet("discs", table, folder, (6, 8)), pd.concat(paths, ignore_index=True)

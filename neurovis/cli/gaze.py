@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from neurovis.gaze.oat_trials import ObjectTrial
     from neurovis.gaze.search import Searcher
 
 NAME = "gaze"
@@ -30,6 +31,135 @@ def train_vgg_world(
 
     train(out, n_images=n_images, n_epochs=n_epochs, seed=seed, checkpoint=checkpoint)
     typer.echo(f"weights and card in {out}")
+
+
+@app.command("train-oat-world")
+def train_oat_world(
+    out: Path = typer.Option(Path("models/oat-world"), help="Folder of weights and card."),
+    n_scenes: int = typer.Option(1500, help="Scenes that things are cut from."),
+    n_epochs: int = typer.Option(100, help="Passes of 1600 new displays."),
+    seed: int = typer.Option(0, help="Seed of initial weights."),
+    checkpoint: Path | None = typer.Option(None, help="File that a killed run resumes from."),
+) -> None:
+    """Train the object-level scanpath model on a simulated searcher and write weights and card."""
+    from neurovis.gaze.oat_world import train_oat_world as train
+
+    train(out, n_scenes=n_scenes, n_epochs=n_epochs, seed=seed, checkpoint=checkpoint)
+    typer.echo(f"weights and card in {out}")
+
+
+@app.command("train-oat")
+def train_oat(
+    out: Path = typer.Option(..., help="Folder of the model; comparison.tsv is written beside its card."),
+    dataset: str | None = typer.Option(None, help="Catalog name of a data set of gaze."),
+    root: Path | None = typer.Option(None, help="Folder above that data set."),
+    stimuli: Path | None = typer.Option(
+        None,
+        help="Instead of --dataset: TSV of displays with stimulus_id, height_px, width_px; optionally path, "
+        "target, target_path, target_top_px, target_left_px, target_bottom_px, target_right_px.",
+    ),
+    fixations: Path | None = typer.Option(
+        None, help="With --stimuli: TSV with subject, stimulus_id, index, x_px, y_px; optionally trial."
+    ),
+    objects: Path | None = typer.Option(
+        None,
+        help="With --stimuli: TSV of objects with stimulus_id, top_px, left_px, bottom_px, right_px.",
+    ),
+    grid: str | None = typer.Option(None, help="Rows x columns of cells instead of boxes, e.g. 6x14."),
+    crop: str | None = typer.Option(
+        None,
+        help="Height x width that objects are resized to [px], e.g. 48x48; without it all look alike.",
+    ),
+    first_index: int = typer.Option(0, help="Fixations before this one were not chosen."),
+    by: str = typer.Option("image", help="What the parts do not share: image, observer, target, trial."),
+    target_position: str = typer.Option("none", help="none, or true: tell the model where the target is."),
+    d_model: int = typer.Option(64, help="Width of the model; 512 as published."),
+    n_layers: int = typer.Option(2, help="Layers of encoder and decoder; 4 as published."),
+    n_epochs: int = typer.Option(40, help="Largest number of passes; 500 as published."),
+    batch_size: int = typer.Option(20, help="Scanpaths in a batch."),
+    learning_rate: float = typer.Option(1e-3, help="Of Adam; 1e-4 as published."),
+    monitor: str = typer.Option("loss", help="What ends the training: loss, or delta as published."),
+    patience: int = typer.Option(6, help="Passes without improvement; 30 as published."),
+    n_paths: int = typer.Option(100, help="Scanpaths sampled for each trial."),
+    device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
+    seed: int = typer.Option(0, help="Seed of split, weights, order, samples and intervals."),
+    checkpoint: Path | None = typer.Option(None, help="Folder in which a killed run resumes."),
+) -> None:
+    """Train the object-level scanpath model on people's fixations and compare it with baselines and people.
+
+    The data are a set of the catalog (with --grid), or tables of one's own: --stimuli, --fixations, and
+    either --objects (boxes that lie anywhere) or --grid.
+    """
+    from neurovis.core import make_provenance
+    from neurovis.gaze.oat_comparison import compare_oat, make_oat_config, write_compared_oat
+    from neurovis.io import write_table
+
+    choices = {
+        "dataset": dataset, "stimuli": stimuli, "fixations": fixations, "objects": objects, "grid": grid,
+        "crop": crop, "first_index": first_index, "by": by, "target_position": target_position,
+        "d_model": d_model, "n_layers": n_layers, "n_epochs": n_epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "monitor": monitor, "patience": patience, "seed": seed,
+    }  # fmt: skip
+    trials = _load_object_trials(dataset, root, (stimuli, fixations, objects), grid, crop, first_index)
+    config = make_oat_config(trials, d_model=d_model, n_layers=n_layers, target_position=target_position)
+    comparison = compare_oat(
+        trials, {out.name: config}, by=by, n_epochs=n_epochs, batch_size=batch_size,
+        learning_rate=learning_rate, monitor=monitor, patience=patience, n_paths=n_paths, seed=seed,
+        device=device, checkpoint=checkpoint,
+    )  # fmt: skip
+    given = {key: value for key, value in choices.items() if value is not None}
+    command = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in given.items())
+    write_compared_oat(
+        out, comparison, out.name, source=dataset or str(stimuli), split=f"split by {by}",
+        command=f"neurovis gaze train-oat {command}",
+    )  # fmt: skip
+    record = make_provenance("gaze train-oat", given)
+    write_table(comparison.table, out / "comparison.tsv", provenance=record)
+    shown = comparison.table.pivot_table(index="model", columns="metric", values="value", sort=False)
+    typer.echo(shown.round(3).to_string())
+    typer.echo(f"weights, card and comparison in {out}")
+
+
+def _load_object_trials(
+    dataset: str | None,
+    root: Path | None,
+    tables: tuple[Path | None, Path | None, Path | None],
+    grid: str | None,
+    crop: str | None,
+    first_index: int,
+) -> list[ObjectTrial]:
+    from neurovis import catalog
+    from neurovis.gaze.oat_displays import make_box_trials, make_grid_trials, read_display_tables
+
+    stimuli, fixations, objects = tables
+    boxes = None
+    if dataset is not None:
+        if any(table is not None for table in tables):
+            raise ValueError(
+                f"dataset must be given without tables of one's own, got {dataset!r} and tables; drop one."
+            )
+        shown, gaze = catalog.datasets.load(dataset)(root=root)
+    elif stimuli is None or fixations is None:
+        raise ValueError("stimuli and fixations must both be given without dataset; pass two TSV tables.")
+    else:
+        shown, gaze, boxes = read_display_tables(stimuli, fixations, objects)
+    if (grid is None) == (boxes is None):
+        raise ValueError(
+            "either grid or objects must be given, got both or none; pass for example --grid 6x14."
+        )
+    crop_px = None if crop is None else _parse_pair("crop", crop)
+    if boxes is not None:
+        return make_box_trials(shown, gaze, boxes, crop_px=crop_px, first_index=first_index)
+    cells = _parse_pair("grid", str(grid))
+    return make_grid_trials(shown, gaze, cells, crop_px=crop_px, first_index=first_index)
+
+
+def _parse_pair(name: str, text: str) -> tuple[int, int]:
+    """Two numbers joined by an x."""
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{name} must be two whole numbers such as 6x14, got {text!r}; join them by an x.")
+    return int(parts[0]), int(parts[1])
 
 
 @app.command("search-asymmetry")
@@ -163,6 +293,74 @@ def search_asymmetry(
         section=section, order=101, provenance=record,
     )  # fmt: skip
     typer.echo(result.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@app.command("compare")
+def compare_gaze(
+    out: Path = typer.Option(..., help="Folder of the table and the figure."),
+    dataset: str | None = typer.Option(None, help="Catalog name of a data set of gaze."),
+    root: Path | None = typer.Option(None, help="Folder above that data set."),
+    options: str = typer.Option("{}", help='Choices of its loader as JSON, e.g. \'{"outside": "drop"}\'.'),
+    stimuli: Path | None = typer.Option(None, help="Instead of --dataset: folder of a stimulus set."),
+    fixations: Path | None = typer.Option(
+        None,
+        help="With --stimuli: TSV with subject, stimulus_id, index (from 0 in a scanpath), x_px, y_px; "
+        "optionally trial.",
+    ),
+    first_index: int = typer.Option(0, help="Fixations before this one were not chosen by the observer."),
+    test_share: float = typer.Option(0.25, help="Share of the images that are tested on."),
+    shrink: int = typer.Option(4, help="Images are shrunk this many times; 1 for their own pixels."),
+    section: str = typer.Option("Models of gaze", help="Section of the report."),
+    seed: int = typer.Option(0, help="Seed of split, fits and intervals."),
+) -> None:
+    """Compare chance, centre bias, saliency, saccades and other people on images left out."""
+    from neurovis import catalog
+    from neurovis.cli.names import parse_options
+    from neurovis.core import make_provenance
+    from neurovis.core.fixations import FIXATION_COLUMNS
+    from neurovis.gaze.gaze_comparison import compare_gaze_models
+    from neurovis.io import read_stimulus_set, read_table
+    from neurovis.plotting import plot_gaze_comparison, write_figure, write_report_table
+
+    if dataset is not None and stimuli is None and fixations is None:
+        shown, looked = catalog.datasets.load(dataset)(root=root, **parse_options(options))
+    elif dataset is None and stimuli is not None and fixations is not None:
+        shown = read_stimulus_set(stimuli)
+        text = {"subject": str, "stimulus_id": str}
+        needed = ("subject", "stimulus_id", "index", "x_px", "y_px")
+        table = read_table(fixations, required=needed, dtype=text)
+        missing = {"trial": 0, "onset_s": float("nan"), "duration_s": float("nan")}
+        looked = table.assign(**{key: value for key, value in missing.items() if key not in table})
+    else:
+        raise ValueError("pass --dataset, or both --stimuli and --fixations.")
+    if not set(FIXATION_COLUMNS) <= set(getattr(looked, "columns", ())):
+        raise ValueError(f"dataset must be one of gaze, such as osie; {dataset!r} holds no fixations.")
+    found = compare_gaze_models(
+        shown, looked, first_index=first_index, test_share=test_share, shrink=shrink, seed=seed
+    )
+    choices = {
+        "dataset": dataset, "options": options, "stimuli": stimuli, "fixations": fixations,
+        "first_index": first_index, "test_share": test_share, "shrink": shrink, "seed": seed,
+    }  # fmt: skip
+    record = make_provenance("gaze compare", choices)
+    images = f"{len(found.test_ids)} images left out of the fit to {len(found.training_ids)} others"
+    gain = found.table[found.table["metric"] == "gain_over_uniform_bits"]
+    axes = plot_gaze_comparison(
+        gain["model"].tolist(), gain["value"], gain["role"].tolist(), lower=gain["low"], upper=gain["high"]
+    )
+    write_figure(
+        axes, out / "gaze_models.png", title="What models of gaze tell about people",
+        caption=f"Information about the next fixation on {images}; 95 % intervals over images.",
+        section=section, order=1, provenance=record,
+    )  # fmt: skip
+    write_report_table(
+        found.table, out / "gaze_models.tsv", title="Models of gaze",
+        caption=f"Means over fixations on {images}, with 95 % intervals over images. "
+        "information_gain_bits is counted beyond the centre bias; other people on the same image are the "
+        "ceiling of models without a history.",
+        section=section, order=100, provenance=record,
+    )  # fmt: skip
+    typer.echo(found.table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
 def _name_experiments(conditions: list[str]) -> dict[object, str]:

@@ -82,6 +82,10 @@ class GazeComparison:
         Fitted models by name.
     training_ids, test_ids : tuple of str
         The split.
+    fixations : pandas.DataFrame
+        The test fixations that were scored, in pixels of what ``load_image`` gives.
+    load_image, load_target, group_of : callable
+        As in :class:`GazeTraining`, for every stimulus.
     """
 
     table: pd.DataFrame
@@ -89,6 +93,10 @@ class GazeComparison:
     models: dict[str, AnyGazeModel]
     training_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
+    fixations: Fixations
+    load_image: Callable[[str], NDArray[Any]]
+    load_target: Callable[[str], NDArray[Any] | None]
+    group_of: Callable[[str], str]
 
 
 def compare_gaze_models(
@@ -112,8 +120,9 @@ def compare_gaze_models(
     Parameters
     ----------
     stimuli : StimulusSet
-        With the columns ``height_px`` and ``width_px``; rows with an empty ``path`` have no image, and
-        models then see a black one. ``target_path`` holds pictures of what is searched for, if given.
+        If a row has an empty ``path``, there are no images, models see black ones, and the columns
+        ``height_px`` and ``width_px`` are needed. ``target_path`` holds pictures of what is searched for,
+        if given.
     fixations : pandas.DataFrame
         Human fixations, on screen.
     fit_models : mapping of name to callable, optional
@@ -162,11 +171,11 @@ def compare_gaze_models(
     )
     models: dict[str, AnyGazeModel] = {"uniform": UniformModel(), centre.name: centre}
     roles = {"uniform": "chance", centre.name: "baseline"}
-    fits: dict[str, FitGazeModel] = {"saccades": _fit_saccades}
+    fits: dict[str, FitGazeModel] = {"saccades": fit_saccades_on}
     if data.has_images:
         saliency = _fit_saliency(training)
         name = "saccades on saliency"
-        fits |= {"saliency": lambda _: saliency, name: partial(_fit_saccades, prior=saliency, name=name)}
+        fits |= {"saliency": lambda _: saliency, name: partial(fit_saccades_on, prior=saliency, name=name)}
     for name, fit in {**fits, **(fit_models or {})}.items():
         models[name], roles[name] = fit(training), "model"
     models["other people"] = fit_human_density(
@@ -188,7 +197,11 @@ def compare_gaze_models(
     scores = pd.concat(parts, ignore_index=True)
     table = summarise_gaze_scores(scores, group_of=group, n_bootstraps=n_bootstraps, seed=seed)
     table.insert(1, "role", table["model"].map(roles))
-    return GazeComparison(table, scores, models, tuple(training_ids), tuple(test_ids))
+    scored = test[test["index"] >= first_index].reset_index(drop=True)
+    return GazeComparison(
+        table, scores, models, tuple(training_ids), tuple(test_ids), scored, data.load_image,
+        data.load_target, group,
+    )  # fmt: skip
 
 
 def summarise_gaze_scores(
@@ -281,9 +294,20 @@ def _fit_saliency(training: GazeTraining) -> GazeModel:
     return fit_map_density(images, training.fixations, training.centre_bias, first_index=training.first_index)
 
 
-def _fit_saccades(
-    training: GazeTraining, *, prior: GazeModel | None = None, name: str = "saccades"
-) -> GazeModel:
+def fit_saccades_on(
+    training: GazeTraining, *, prior: AnyGazeModel | None = None, name: str = "saccades"
+) -> AnyGazeModel:
+    """Saccades on a density without a history, the centre bias by default.
+
+    Parameters
+    ----------
+    training : GazeTraining
+        What it is fitted to.
+    prior : GazeModel or TrialGazeModel, optional
+        Fitted to the same images.
+    name : str
+        Name in tables.
+    """
     return fit_saccade_model(
         training.load_image, training.fixations, prior or training.centre_bias,
         first_index=training.first_index, seed=training.seed, name=name,
@@ -299,9 +323,17 @@ class _Shrunk:
         self._images: dict[str, NDArray[np.uint8]] = {}
 
     def list_sizes(self) -> dict[str, tuple[int, int]]:
+        """(height, width) of the files, from the table or from the files themselves."""
         table = self._stimuli.table
-        pairs = table[["height_px", "width_px"]].to_numpy(dtype=int).tolist()
-        return {name: (pair[0], pair[1]) for name, pair in zip(table.index, pairs, strict=True)}
+        if {"height_px", "width_px"} <= set(table.columns):
+            pairs = table[["height_px", "width_px"]].to_numpy(dtype=int).tolist()
+            return {name: (pair[0], pair[1]) for name, pair in zip(table.index, pairs, strict=True)}
+        if not self.has_images:
+            raise ValueError(
+                f"the table of {self._stimuli.name!r} must have the columns height_px and width_px where "
+                "there are no images; add them."
+            )
+        return {name: get_size(self._stimuli.load(name)) for name in self._stimuli.stimulus_ids}
 
     def load_image(self, stimulus_id: str) -> NDArray[np.uint8]:
         if stimulus_id not in self._images:

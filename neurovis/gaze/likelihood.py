@@ -262,19 +262,34 @@ def _score_fixations(
     else:
         parts = [(model, scored)]
     for bound, mine in parts:
+        if not mine.any():
+            continue  # everyone stopped before the first fixation that counts
         if not getattr(bound, "uses_history", True):
             density = compute_log_density(bound, image, rows.iloc[:0], target=target)
-            found[mine] = _score_positions(density, xy[mine])
+            found[mine] = score_positions(density, xy[mine])
             continue
         for row in np.flatnonzero(mine):
             history = rows.iloc[first[row] : row].reset_index(drop=True)
             density = compute_log_density(bound, image, history, target=target)
-            found[row] = _score_positions(density, xy[row : row + 1])
+            found[row] = score_positions(density, xy[row : row + 1])
     return found[scored]
 
 
-def _score_positions(log_density: NDArray[np.float64], xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-likelihood, AUC against all pixels and NSS of positions (n, 3)."""
+def score_positions(log_density: NDArray[np.float64], xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores of positions under one density.
+
+    Parameters
+    ----------
+    log_density : array of shape (height, width)
+        Natural logarithm.
+    xy_px : array of shape (n, 2)
+        x and y [px].
+
+    Returns
+    -------
+    array of shape (n, 3)
+        Log-likelihood [nats], AUC against all pixels and NSS.
+    """
     density = np.exp(log_density)
     here = log_density[find_pixels(xy_px, density.shape)]
     return np.column_stack([here, compute_auc(density, xy_px), compute_nss(density, xy_px)])

@@ -7,7 +7,7 @@ returns: negative, it is inhibition of return (Klein 2000, Trends in Cognitive S
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from neurovis.core import Fixations, GazeModel, check_array, make_rng
 from neurovis.core.fixations import iterate_scanpaths
 from neurovis.gaze.conditional_logit import fit_conditional_logit
+from neurovis.gaze.likelihood import TrialGazeModel
 from neurovis.gaze.models import get_size
 
 # Amplitudes between which the log-density is linear, as shares of the image's longer side.
@@ -43,12 +44,14 @@ class SaccadeModel:
 
     Notes
     -----
-    Before the first fixation the eye is taken to be in the middle of the image.
+    Before the first fixation the eye is taken to be in the middle of the image. The prior of the last image
+    is kept until another array comes, so an image must not be changed in place between calls.
     """
 
     prior: GazeModel
     weights: NDArray[np.float64]
     name: str = "saccades"
+    _last: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def return_weight(self) -> float:
@@ -60,23 +63,46 @@ class SaccadeModel:
     ) -> NDArray[np.float64]:
         """See :class:`neurovis.core.GazeModel`."""
         height, width = get_size(image)
-        prior = self.prior.log_density(image, history.iloc[:0], target=target)
+        if not self._last or self._last[0] is not image or self._last[1] is not target:
+            self._last[:] = [image, target, self.prior.log_density(image, history.iloc[:0], target=target)]
         y, x = np.arange(height)[:, None] + 0.5, np.arange(width)[None] + 0.5
         past = history[["x_px", "y_px"]].to_numpy(dtype=float)
-        scores = _describe_places(x, y, past, (height, width)) @ self.weights[1:] + self.weights[0] * prior
+        scores = _describe_places(x, y, past, (height, width)) @ self.weights[1:]
+        scores += self.weights[0] * self._last[2]
         return scores - logsumexp(scores)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSaccadeModel:
+    """Saccades on a density that knows the stimulus; see :class:`SaccadeModel`.
+
+    Parameters
+    ----------
+    prior : TrialGazeModel
+        Density without a history for each stimulus, the same for every person.
+    weights, name
+        As in :class:`SaccadeModel`.
+    """
+
+    prior: TrialGazeModel
+    weights: NDArray[np.float64]
+    name: str = "saccades"
+
+    def for_trial(self, stimulus_id: str, subject: str) -> SaccadeModel:
+        """The model for one stimulus."""
+        return SaccadeModel(self.prior.for_trial(stimulus_id, subject), self.weights, self.name)
 
 
 def fit_saccade_model(
     load_image: Callable[[str], NDArray[Any]],
     fixations: Fixations,
-    prior: GazeModel,
+    prior: GazeModel | TrialGazeModel,
     *,
     first_index: int = 0,
     n_fixations: int = 1500,
     seed: int = 0,
     name: str = "saccades",
-) -> SaccadeModel:
+) -> SaccadeModel | TrialSaccadeModel:
     """Fit to saccades on training images.
 
     Parameters
@@ -85,8 +111,8 @@ def fit_saccade_model(
         stimulus_id to image (height, width, 3).
     fixations : pandas.DataFrame
         Checked fixations on training images.
-    prior : GazeModel
-        Fitted to the same images; it must not use the history.
+    prior : GazeModel or TrialGazeModel
+        Fitted to the same images; it must not use the history, nor differ between people.
     first_index : int
         Fixations before this one are history only.
     n_fixations : int
@@ -98,7 +124,8 @@ def fit_saccade_model(
 
     Returns
     -------
-    SaccadeModel
+    SaccadeModel or TrialSaccadeModel
+        The latter if the prior knows the stimulus.
     """
     check_array("n_fixations", n_fixations, ndim=0, minimum=1)
     every = [
@@ -113,7 +140,8 @@ def fit_saccade_model(
     lattices = {}
     for stimulus_id in sorted({stimulus_id for stimulus_id, _, _ in drawn}):
         image = load_image(stimulus_id)
-        lattices[stimulus_id] = _Lattice(get_size(image), prior.log_density(image, fixations.iloc[:0]))
+        bound = prior.for_trial(stimulus_id, "") if isinstance(prior, TrialGazeModel) else prior
+        lattices[stimulus_id] = _Lattice(get_size(image), bound.log_density(image, fixations.iloc[:0]))
     n_options = max(lattice.n_options for lattice in lattices.values())
     features = np.zeros((len(drawn), n_options, len(_KNOTS) + 2))
     counts = np.zeros((len(drawn), n_options))
@@ -126,6 +154,8 @@ def fit_saccade_model(
         counts[row, lattice.find(xy[step])] = 1
         available[row, own] = True
     weights = fit_conditional_logit(features, counts, available=available)
+    if isinstance(prior, TrialGazeModel):
+        return TrialSaccadeModel(prior, weights, name)
     return SaccadeModel(prior, weights, name)
 
 

@@ -185,7 +185,7 @@ def make_scene_task(stimuli: StimulusSet, protocol: SearchProtocol) -> SearchTas
     def resize(pixels: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
         if pixels.shape[:2] == size_px:
             return pixels
-        return np.asarray(Image.fromarray(pixels).resize(size_px[::-1], Image.Resampling.BILINEAR))
+        return np.array(Image.fromarray(pixels).resize(size_px[::-1], Image.Resampling.BILINEAR))
 
     def load(number: int) -> NDArray[np.uint8]:
         return resize(stimuli.load(ids[number]), (height, width))
@@ -193,7 +193,7 @@ def make_scene_task(stimuli: StimulusSet, protocol: SearchProtocol) -> SearchTas
     def cut(number: int) -> NDArray[np.uint8]:
         if "target_path" in table.columns:
             with Image.open(stimuli.root / str(table["target_path"].iloc[number])) as image:
-                picture = np.asarray(image.convert("RGB"))
+                picture = np.array(image.convert("RGB"))  # torch wants it writable
         else:
             top, left, bottom, right = np.round(boxes[number]).astype(int)
             picture = stimuli.load(ids[number])[max(top, 0) : bottom, max(left, 0) : right]

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from neurovis.core import check_array, make_rng
+from neurovis.metrics.regression import pearson_r
 from neurovis.metrics.resampling import draw_counts
 from neurovis.metrics.significance import compute_p_value
 from neurovis.stimuli.asymmetry_experiments import CONDITIONS
@@ -180,16 +181,19 @@ class AsymmetryReport:
     slopes : pandas.DataFrame
         By condition: ``slope_ms``, ``sem_ms`` (bootstrap), ``human_slope_ms``.
     indices : pandas.DataFrame
-        By experiment and ``"mean"``: ``asymmetry_index, low, high, p_value`` and ``human``.
+        By experiment and ``"mean"``: ``asymmetry_index, low, high, null_95, p_value`` and ``human``.
     slope_r : float
         Pearson correlation of the slopes with those of people; NaN for fewer than three conditions or equal
         slopes.
+    slope_r_interval : tuple of float
+        Ends of its interval over displays; NaN as it.
     """
 
     summary: pd.DataFrame
     slopes: pd.DataFrame
     indices: pd.DataFrame
     slope_r: float
+    slope_r_interval: tuple[float, float]
 
 
 def analyse_asymmetry(
@@ -245,6 +249,7 @@ def analyse_asymmetry(
     table["low"], table["high"] = np.quantile(drawn, tails, axis=1)
     human_indices = compute_asymmetry_indices(human)
     null = _permute_indices(trials, rt, summary, n_bootstraps, seed)
+    table["null_95"] = np.quantile(null, 0.95, axis=1)
     table["p_value"] = [
         float(compute_p_value(value, row)[0]) for value, row in zip(indices, null, strict=True)
     ]
@@ -252,14 +257,21 @@ def analyse_asymmetry(
     if len(table):
         mean_low, mean_high = np.quantile(drawn.mean(axis=0), tails)
         mean_p = float(compute_p_value(indices.mean(), null.mean(axis=0))[0])
-        table.loc["mean"] = [indices.mean(), mean_low, mean_high, mean_p, human_indices.mean()]
+        mean_null = np.quantile(null.mean(axis=0), 0.95)
+        table.loc["mean"] = [indices.mean(), mean_low, mean_high, mean_null, mean_p, human_indices.mean()]
+    slope_r = correlate_slopes(slopes, human)
+    ends = (slope_r, slope_r)
+    if np.isfinite(slope_r):
+        drawn_r = pearson_r(np.tile(human.to_numpy()[:, None], n_bootstraps), drawn_slopes.T)
+        ends = tuple(np.nanquantile(drawn_r, tails).tolist())
     return AsymmetryReport(
         summary,
         pd.DataFrame(
             {"slope_ms": slopes, "sem_ms": drawn_slopes.std(axis=0, ddof=1), "human_slope_ms": human}
         ),
         table.rename_axis("experiment"),
-        correlate_slopes(slopes, human),
+        slope_r,
+        ends,
     )
 
 

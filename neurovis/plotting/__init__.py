@@ -12,6 +12,7 @@ from neurovis.plotting.galleries import plot_galleries, plot_shares  # noqa: E40
 from neurovis.plotting.gaze import (  # noqa: E402
     plot_asymmetry,
     plot_fixation_map,
+    plot_gaze_comparison,
     plot_pooling_rings,
     plot_scanpath,
     plot_scanpath_panels,
@@ -62,6 +63,7 @@ __all__ = [
     "plot_flow_reports",
     "plot_frequency_map",
     "plot_galleries",
+    "plot_gaze_comparison",
     "plot_intervals",
     "plot_model_differences",
     "plot_null_distribution",

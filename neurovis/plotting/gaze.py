@@ -12,7 +12,17 @@ from matplotlib.patches import Circle, Rectangle
 from numpy.typing import ArrayLike
 
 from neurovis.core import Fixations, check_array
-from neurovis.plotting.style import FAINT, INK, MUTED, WARNING, choose_colours, get_figure, make_axes, styled
+from neurovis.plotting.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    MUTED,
+    WARNING,
+    choose_colours,
+    get_figure,
+    make_axes,
+    styled,
+)
 
 
 @styled
@@ -152,6 +162,64 @@ def plot_asymmetry(
     ax.grid(axis="y")
     ax.set_title(title)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(5, len(searchers)), borderpad=0)
+    return ax
+
+
+@styled
+def plot_gaze_comparison(
+    models: Sequence[str],
+    gain: ArrayLike,
+    roles: Sequence[str],
+    *,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Information gain of gaze models as bars, with chance, centre bias and the human ceiling as lines.
+
+    Parameters
+    ----------
+    models : sequence of str, length n
+        Names.
+    gain : array of shape (n,)
+        Bits per fixation over a uniform density.
+    roles : sequence of str, length n
+        "chance", "baseline", "model" or "ceiling"; models are bars from top to bottom, the others lines.
+    lower, upper : arrays of shape (n,)
+        Ends of the intervals.
+    title, ax
+        Title; where to draw.
+
+    Raises
+    ------
+    ValueError
+        If a length differs or there is no model.
+    """
+    shape = (len(models),)
+    values, low, high = (
+        check_array(name, given, shape=shape, dtype=float)
+        for name, given in (("gain", gain), ("lower", lower), ("upper", upper))
+    )
+    bars = [row for row, role in enumerate(roles) if role == "model"]
+    if len(roles) != len(models) or not bars:
+        raise ValueError(f"roles must be one for each of {len(models)} models, at least one 'model'.")
+    ax = make_axes(ax, width=5.6, height=1.3 + 0.36 * len(bars))
+    places = np.arange(len(bars))
+    ax.barh(places, values[bars], height=0.62, color=ACCENT)
+    ax.hlines(places, low[bars], high[bars], color=INK, lw=1.6)
+    lines = {"chance": (MUTED, ":"), "baseline": (INK, "--"), "ceiling": (WARNING, "-")}
+    for row, role in enumerate(roles):
+        if role in lines:
+            colour, dash = lines[role]
+            ax.axvspan(low[row], high[row], color=colour, alpha=0.12, lw=0)
+            ax.axvline(values[row], color=colour, ls=dash, lw=1.4, label=models[row])
+    ax.set_yticks(places, [models[row] for row in bars])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(bars) - 0.4, -0.6)
+    ax.set_xlabel("information gain over a uniform density [bits / fixation]")
+    ax.set_title(title)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderpad=0)
     return ax
 
 

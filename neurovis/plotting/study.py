@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from neurovis.core import check_option
+from neurovis.plotting.gaze import plot_gaze_comparison
 from neurovis.plotting.motion import plot_flow_reports
 from neurovis.plotting.rdm import plot_rdm, plot_rsa_bars
 from neurovis.plotting.recovery import plot_intervals
@@ -118,7 +119,8 @@ def plot_study_arrays(figures_data: Mapping[str, NDArray]) -> list[Figure]:
         ``conditions``; ``similarity`` and ``ci`` by ``models``; ``rdm*``; ``images`` with
         ``reconstructions``; area names and numbers by ``vertices`` of fsaverage5; ``distilled_r`` with
         ``ridge_r``; ``ridge_r_<session>`` with ``reliability``; ``human`` and ``truth`` (n, 2), flow at
-        probes; ``frame_r`` (n_frames,) with ``frame_ci`` (2, n_frames).
+        probes; ``frame_r`` (n_frames,) with ``frame_ci`` (2, n_frames); ``gaze_gain`` (n,) with
+        ``gaze_gain_ci`` (2, n), ``gaze_models`` and ``gaze_roles``.
 
     Returns
     -------
@@ -128,6 +130,7 @@ def plot_study_arrays(figures_data: Mapping[str, NDArray]) -> list[Figure]:
     parts = (
         *(_draw_confusions, _draw_nulls, _draw_feature_scores, _draw_means, _draw_models, _draw_rdms),
         *(_draw_reconstructions, _draw_areas, _draw_encoders, _draw_flow_reports, _draw_frames),
+        _draw_gaze_models,
     )
     return [figure for part in parts for figure in part(figures_data)]
 
@@ -349,6 +352,21 @@ def _draw_frames(data: Mapping[str, NDArray]) -> Iterator[Figure]:
             "Agreement of reports with the true flow of each frame around the probed one; 95 % intervals."
         )
         yield "frames", "When motion is read", caption, _plot_frames(data["frame_r"], data["frame_ci"])
+
+
+def _draw_gaze_models(data: Mapping[str, NDArray]) -> Iterator[Figure]:
+    if "gaze_gain" not in data:
+        return
+    lower, upper = data["gaze_gain_ci"]
+    ax = plot_gaze_comparison(
+        data["gaze_models"].tolist(), data["gaze_gain"], data["gaze_roles"].tolist(), lower=lower, upper=upper
+    )
+    caption = (
+        "Information about the next fixation on images left out, beyond a uniform density; 95 % intervals "
+        "over images. Other people on the same image are the ceiling of models without a history; models of "
+        "saccades know the fixations before, and may exceed it."
+    )
+    yield "gaze-models", "What models of gaze tell about people", caption, ax
 
 
 def _plot_pairs(x: NDArray, y: NDArray, x_label: str, y_label: str) -> Axes:

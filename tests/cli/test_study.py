@@ -42,15 +42,11 @@ def test_studies_are_put_side_by_side(tmp_path):
 
 
 def test_every_data_set_with_known_files_has_a_study():
-    """Data under an access agreement have cards without hashes, and studies that nobody here could check.
-
-    Scanpaths are no responses of a brain: their numbers are in the tests of their loaders and of gaze.
-    """
+    """Data under an access agreement have cards without hashes, and studies that nobody here could check."""
     from neurovis import catalog
     from neurovis.datasets.cards import read_card
 
-    gaze = {"coco_search18", "interiors_search", "osie", "sti_amazon", "visual_search_asymmetry"}
     known = {name for name in catalog.datasets if name != "simulated" and read_card(name).files}
-    assert set(catalog.studies) >= known - gaze
+    assert set(catalog.studies) >= known
     # Behavioural sets have a study without being a loader of stimuli and neural responses.
     assert all(read_card(name).files for name in catalog.studies)

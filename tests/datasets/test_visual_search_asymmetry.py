@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from miniature_gaze import SEARCH_IMAGES, make_asymmetry_trials, make_search_part
 
 from neurovis.datasets import visual_search_asymmetry as module
 from neurovis.datasets.visual_search_asymmetry import (
@@ -11,54 +12,25 @@ from neurovis.datasets.visual_search_asymmetry import (
 )
 from neurovis.gaze.search_behaviour import analyse_asymmetry
 from neurovis.gaze.search_success import compute_saccade_sizes, compute_split_half_reliability
-from neurovis.stimuli.asymmetry_experiments import CONDITIONS
-
-N_IMAGES = {"NaturalDesign": 240, "Waldo": 67, "ObjArr": 300}
-FAMILIES = ("curvature", "lightning_dir", "intersection", "intersection", "categorization", "categorization")
-
-
-def write_part(root, part, *, seed=0):
-    """Files of one part with their true names and shapes: row = subject * n + image."""
-    rng = np.random.default_rng(seed)
-    folder, n = root / "visual_search_asymmetry" / part, N_IMAGES[part]
-    for name in ("fix", "ifix", "cp", "ss_score"):
-        (folder / name).mkdir(parents=True)
-    for searcher, n_rows in (("human", 15 * n), ("eccNET", n), ("IVSN", n)):
-        lengths = rng.integers(1, 5, n_rows)
-        fix = np.zeros((n_rows, 6, 2), int)
-        for row, length in enumerate(lengths):
-            places = np.stack([rng.integers(0, 1024, length), rng.integers(0, 1280, length)], axis=1)
-            places[0] = 512, 640
-            fix[row, :length] = places[:, ::-1] if part == "ObjArr" else places
-        found = np.zeros((n_rows, 6), int)
-        found[np.arange(n_rows), lengths - 1] = 1
-        name = "human_all" if searcher == "human" else searcher
-        np.save(folder / "fix" / f"{name}.npy", fix)
-        np.save(folder / "ifix" / f"I_{name}.npy", lengths[:, None])
-        np.save(folder / "cp" / f"CP_{name}.npy", found)
-        np.save(folder / "ss_score" / f"{searcher}.npy", np.array([0.4, 0.01]))
-    if part != "ObjArr":
-        np.save(folder / "target_pos.npy", np.stack([np.arange(n), 2 * np.arange(n)], axis=1))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory):
     root = tmp_path_factory.mktemp("search")
-    return root, {part: write_part(root, part) for part in N_IMAGES}
+    return root, {part: make_search_part(root, part) for part in SEARCH_IMAGES}
 
 
-@pytest.mark.parametrize("part", N_IMAGES)
+@pytest.mark.parametrize("part", SEARCH_IMAGES)
 def test_positions_are_x_and_y_in_every_part(miniature, part):
     root, folders = miniature
     stimuli, fixations = load_visual_search_asymmetry(root=root, part=part)
-    assert len(stimuli) == N_IMAGES[part]
+    assert len(stimuli) == SEARCH_IMAGES[part]
     starts = fixations[fixations["index"] == 0]
-    assert len(starts) == 15 * N_IMAGES[part]
+    assert len(starts) == 15 * SEARCH_IMAGES[part]
     assert starts[["x_px", "y_px"]].drop_duplicates().to_numpy().tolist() == [[640, 512]]
     # The fourth image of the third subject.
-    raw = np.load(folders[part] / "fix" / "human_all.npy")[2 * N_IMAGES[part] + 3]
-    n = np.load(folders[part] / "ifix" / "I_human_all.npy")[2 * N_IMAGES[part] + 3, 0]
+    raw = np.load(folders[part] / "fix" / "human_all.npy")[2 * SEARCH_IMAGES[part] + 3]
+    n = np.load(folders[part] / "ifix" / "I_human_all.npy")[2 * SEARCH_IMAGES[part] + 3, 0]
     own = fixations.query("subject == 'S03' and stimulus_id == @stimuli.stimulus_ids[3]")
     found = own[["x_px", "y_px"]].to_numpy()
     np.testing.assert_array_equal(found, raw[:n] if part == "ObjArr" else raw[:n, ::-1])
@@ -109,16 +81,8 @@ def test_off_screen_samples_are_clipped_dropped_or_kept(miniature):
     assert len(places["drop"]) == len(places["keep"]) - 1
 
 
-def write_trials(folder, n_saccades):
-    folder.mkdir()
-    for (name, condition), family in zip(CONDITIONS.items(), np.repeat(FAMILIES, 2), strict=True):
-        table = np.zeros((condition.n_trials * len(condition.set_sizes), 8), int)
-        table[:, n_saccades] = 1
-        np.savetxt(folder / f"{family}_{name}.csv", table, delimiter=",", fmt="%d")
-
-
 def test_tables_of_a_model_become_trials(tmp_path):
-    write_trials(tmp_path / "out_data", 3)
+    make_asymmetry_trials(tmp_path / "out_data", 3)
     path = tmp_path / "out_data" / "intersection_Ls.csv"
     table = np.loadtxt(path, delimiter=",")
     table[40] = 0
