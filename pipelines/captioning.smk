@@ -124,3 +124,59 @@ rule evaluate_captions:
         " --weights {input.weights} --features {input.features} --stimuli $(dirname {input.stimuli})"
         " {params.texts} {params.truth} --subject {wildcards.subject} --seed {params.seed}"
         " --out $(dirname {output.table}) > {log} 2>&1"
+
+
+rule illustrate_captions:
+    # Neither the captioned encoder nor its backbone judges: the held-out encoder is that of guided images.
+    input:
+        captions=f"{CAPTIONED}/sub-{{subject}}/random_images.tsv",
+        encoding="results/{dataset}/encoding/sub-{subject}_features-%s_encoder-ridge_encoding.nc"
+        % CAPTIONING["features"],
+        weights="results/{dataset}/encoding/sub-{subject}_features-%s_encoder-ridge_weights.safetensors"
+        % CAPTIONING["features"],
+        held_out=f"{GENERATED}_role-judge_weights.safetensors",
+        stimuli="results/{dataset}/stimuli/stimuli.json",
+        truth=lambda wildcards: truth_of(wildcards.dataset, wildcards.subject),
+    output:
+        table=f"{CAPTIONED}/illustrations/sub-{{subject}}/summary.tsv",
+    log:
+        "logs/{dataset}/captioning/illustrate_sub-{subject}.log",
+    benchmark:
+        "logs/benchmarks/illustrate_captions/{dataset}/sub-{subject}.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=memory_of(3000),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 120),
+        gpu=GPU,
+    params:
+        code=compute_fingerprint(
+            "generation",
+            "evaluation.illustrations",
+            "evaluation.generation",
+            "cli.illustration",
+        ),
+        spaces=" ".join(
+            [
+                space_option("features", CAPTIONING["features"]),
+                space_option("held-out", GENERATION["judge"]),
+            ]
+        ),
+        truth=lambda wildcards, input: (
+            f"--truth {Path(input.truth[0]).parent}" if input.truth else ""
+        ),
+        categories=json.dumps(GENERATION["categories"]),
+        prompts=json.dumps(GENERATION["prompts"]),
+        viewer=GENERATION["viewer"],
+        model=GENERATION["model"],
+        options=command_options(CAPTIONING["illustrations"]),
+        device=config["device"],
+        seed=config["seed"],
+    shell:
+        "neurovis captioning illustrate --captions $(dirname {input.captions}) --encoding {input.encoding}"
+        " --weights {input.weights} --held-out-weights {input.held_out} {params.spaces}"
+        " --stimuli $(dirname {input.stimuli}) --categories {params.categories:q}"
+        " --prompts {params.prompts:q} --judge {params.viewer} --model {params.model:q} {params.truth}"
+        " {params.options} --subject {wildcards.subject} --device {params.device} --seed {params.seed}"
+        " --replace --out $(dirname {output.table}) > {log} 2>&1"

@@ -212,11 +212,22 @@ def root_option(dataset):
 
 
 def preferred_of(dataset):
-    """What regions prefer, as images and as sentences."""
+    """What regions and their parts prefer, as images and as sentences, and the sentences as images."""
     return [
-        f"results/{dataset}/{part}/figures/sub-{subject}/summary.tsv"
-        for part in ("generation", "captioning")
-        for subject in config[part]["subjects"]
+        *(
+            f"results/{dataset}/{part}/figures/sub-{subject}/summary.tsv"
+            for part in ("generation", "captioning")
+            for subject in config[part]["subjects"]
+        ),
+        *(
+            f"results/{dataset}/captioning/illustrations/sub-{subject}/summary.tsv"
+            for subject in CAPTIONING["subjects"]
+        ),
+        *(
+            [f"results/{dataset}/generation/subregions/neuroids.tsv"]
+            if GENERATION["subregions"]["regions"]
+            else []
+        ),
     ]
 
 

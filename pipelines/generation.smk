@@ -2,6 +2,14 @@
 GENERATED = "results/{dataset}/generation/sub-{subject}"
 
 
+def guide_encoders_of(dataset, suffix):
+    """Files of the ridge encoders of all subjects on the guide's features."""
+    return [
+        f"results/{dataset}/encoding/sub-{subject}_features-{GENERATION['guide']}_encoder-ridge_{suffix}"
+        for subject in subjects_of(dataset)
+    ]
+
+
 rule fit_role:
     # guide: what the images follow; judge: another backbone, fitted to the stimuli that the guide never saw.
     input:
@@ -34,6 +42,54 @@ rule fit_role:
         "neurovis encoding fit --stimuli $(dirname {input.stimuli}) --features {input.features}"
         " --responses {input.responses} --part {params.part} --n-permutations {params.n_permutations}"
         " --seed {params.seed} --out {output.result} --weights {output.weights} > {log} 2>&1"
+
+
+rule find_subregions:
+    # The guide's space, but encoders of all training stimuli and all subjects: parts are named alike in them.
+    input:
+        encoding=lambda wildcards: guide_encoders_of(wildcards.dataset, "encoding.nc"),
+        weights=lambda wildcards: guide_encoders_of(
+            wildcards.dataset, "weights.safetensors"
+        ),
+        features="results/{dataset}/features/%s.nc" % GENERATION["guide"],
+        stimuli="results/{dataset}/stimuli/stimuli.json",
+        truth=lambda wildcards: [
+            path
+            for subject in subjects_of(wildcards.dataset)
+            for path in truth_of(wildcards.dataset, subject)
+        ],
+    output:
+        table="results/{dataset}/generation/subregions/neuroids.tsv",
+    log:
+        "logs/{dataset}/generation/find_subregions.log",
+    benchmark:
+        "logs/benchmarks/find_subregions/{dataset}/all.jsonl"
+    conda:
+        ENV
+    threads: 1
+    resources:
+        mem_mb=memory_of(2500),
+        runtime=lambda wildcards: resources_of(wildcards, "runtime", 60),
+    params:
+        code=compute_fingerprint(
+            "generation.subregions", "evaluation.subregions", "cli.subregions"
+        ),
+        files=lambda wildcards, input: " ".join(
+            [
+                *(f"--encoding {path}" for path in input.encoding),
+                *(f"--weights {path}" for path in input.weights),
+                *(f"--truth {Path(path).parent}" for path in input.truth),
+            ]
+        ),
+        regions=" ".join(
+            f"--region {name}" for name in GENERATION["subregions"]["regions"]
+        ),
+        options=command_options(GENERATION["subregions"]["options"]),
+        seed=config["seed"],
+    shell:
+        "neurovis generation subregions {params.files} --features {input.features}"
+        " --stimuli $(dirname {input.stimuli}) {params.regions} {params.options} --seed {params.seed}"
+        " --out $(dirname {output.table}) > {log} 2>&1"
 
 
 rule guide_images:

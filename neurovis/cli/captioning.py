@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from neurovis.cli.illustration import illustrate
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "captioning"
 SECTION = "Captions of voxels"
 app = typer.Typer(help="Natural-language captions of voxels.", no_args_is_help=True)
+app.command("illustrate")(illustrate)
 
 
 @app.command("train-world-captioner")

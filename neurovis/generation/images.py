@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def generate_images(
     *,
     seeds: Sequence[int],
     scales: Sequence[float] | None = None,
+    prompts: Mapping[str, Sequence[str]] | None = None,
     control: str = "guided",
     batch_size: int = 8,
     size_dva: tuple[float, float] = (8.0, 8.0),
@@ -60,6 +61,9 @@ def generate_images(
         One image for each, of each region and scale.
     scales : sequence of float, optional
         In the place of the scale that each guidance has; 0 is plain sampling.
+    prompts : mapping of str to sequence of str, optional
+        By region, a text for each seed, in the place of one ``prompt`` for all; the table gets the column
+        ``prompt``.
     control : str
         What the images are, for the table: "guided", or the name of a control.
     batch_size : int
@@ -85,7 +89,7 @@ def generate_images(
         If the folder holds images of another model, of other settings, or of other objectives by the same
         names.
     ValueError
-        If a region's name cannot be part of a file name, or as :func:`sample`.
+        If a region's name cannot be part of a file name, prompts do not fit the seeds, or as :func:`sample`.
     """
     from tqdm import tqdm
 
@@ -95,28 +99,64 @@ def generate_images(
             raise ValueError(
                 f"regions and control must be named with letters, digits, space and .+-, got {region!r}."
             )
+    texts = _pair_prompts(prompts, guidance, seeds)
     config = _make_config(model, guidance, control, options)
     _check_config(folder / _CONFIG, config)
     runs = []
     for region, part in guidance.items():
         for scale in (part.scale,) if scales is None else scales:
             paths = {int(seed): _make_path(control, region, float(scale), int(seed)) for seed in seeds}
-            missing = [seed for seed, path in paths.items() if _read_row(folder / path) is None]
+            missing = _find_missing(folder, paths, texts.get(region, {}))
             runs.append((region, replace(part, scale=float(scale)), paths, missing))
     n_missing = sum(len(missing) for *_, missing in runs)
     with tqdm(total=n_missing, desc=name, unit="image", disable=None, leave=False, file=sys.stderr) as bar:
         for region, part, paths, missing in runs:
             for first in range(0, len(missing), batch_size):
                 batch = missing[first : first + batch_size]
-                made = sample(model, guidance=part, seeds=batch, batch_size=batch_size, **options)
+                given = {"prompt": [texts[region][seed] for seed in batch]} if texts else {}
+                made = sample(
+                    model, guidance=part, seeds=batch, batch_size=batch_size, **{**options, **given}
+                )
                 pixels = (made.images * 255).round().to(torch.uint8)
                 predicted = _judge(part, pixels, model)
                 about = {"region": region, "control": control, "scale": part.scale}
                 for row, seed in enumerate(batch):
                     record = {**about, "seed": seed, "predicted": predicted[row], **_describe(made.log, row)}
+                    record |= {"prompt": texts[region][seed]} if texts else {}
                     _write_image(folder / paths[seed], pixels[row].permute(1, 2, 0).numpy(), record)
                 bar.update(len(batch))
     return _write_table(folder, size_dva, name, config)
+
+
+def _pair_prompts(
+    prompts: Mapping[str, Sequence[str]] | None, regions: Iterable[str], seeds: Sequence[int]
+) -> dict[str, dict[int, str]]:
+    """Text of each region and seed; none where one prompt serves all."""
+    if prompts is None:
+        return {}
+    counts = {region: len(prompts.get(region, ())) for region in regions}
+    if set(counts.values()) != {len(seeds)}:
+        raise ValueError(
+            f"prompts must hold a text for each of {len(seeds)} seeds of every region, got {counts}."
+        )
+    return {
+        region: dict(zip((int(seed) for seed in seeds), prompts[region], strict=True)) for region in counts
+    }
+
+
+def _find_missing(folder: Path, paths: Mapping[int, Path], texts: Mapping[int, str]) -> list[int]:
+    """Seeds without an image; one that was made from another text is refused."""
+    missing = []
+    for seed, path in paths.items():
+        row = _read_row(folder / path)
+        if row is None:
+            missing.append(seed)
+        elif row.get("prompt") != texts.get(seed):
+            raise OtherConfigurationError(
+                f"folder must be empty or hold images of the same prompts, got {folder / path} of "
+                f"{row.get('prompt')!r} where {texts.get(seed)!r} is wanted; choose another folder."
+            )
+    return missing
 
 
 def _make_config(

@@ -8,7 +8,7 @@ from neurovis.plotting.attention import plot_attention, plot_attention_peaks  # 
 from neurovis.plotting.curves import plot_curves  # noqa: E402
 from neurovis.plotting.differences import plot_model_differences  # noqa: E402
 from neurovis.plotting.flow_fields import plot_film_strips, plot_flow_fields  # noqa: E402
-from neurovis.plotting.galleries import plot_galleries, plot_shares  # noqa: E402
+from neurovis.plotting.galleries import plot_captioned_images, plot_galleries, plot_shares  # noqa: E402
 from neurovis.plotting.gaze import (  # noqa: E402
     plot_asymmetry,
     plot_fixation_map,
@@ -52,6 +52,7 @@ __all__ = [
     "plot_asymmetry",
     "plot_attention",
     "plot_attention_peaks",
+    "plot_captioned_images",
     "plot_confusion",
     "plot_curves",
     "plot_direction_tuning",

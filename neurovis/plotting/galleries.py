@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -56,6 +57,57 @@ def plot_galleries(
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     for ax, kind in zip(grid[0], kinds, strict=True):
         ax.set_title(kind)
+    return grid[0, 0]
+
+
+@styled
+def plot_captioned_images(
+    rows: Mapping[str, Sequence[tuple[NDArray, str]]],
+    *,
+    n_shown: int = 5,
+    n_letters: int = 26,
+) -> Axes:
+    """A row of pictures for each name, each below its caption.
+
+    Parameters
+    ----------
+    rows : mapping of row name to sequence of (image, caption)
+        Images (height, width, 3), uint8, of any size.
+    n_shown : int
+        Pictures of a row, from its first.
+    n_letters : int
+        Captions are broken into lines of at most so many letters.
+
+    Returns
+    -------
+    Axes
+        The first picture's; its figure holds all.
+
+    Raises
+    ------
+    ValueError
+        If there is no row or one without pictures.
+    """
+    if not rows or not all(map(len, rows.values())):
+        raise ValueError(
+            f"rows must each hold pictures, got { {name: len(row) for name, row in rows.items()} }."
+        )
+    texts = {
+        name: [textwrap.fill(caption, n_letters) for _, caption in row[:n_shown]]
+        for name, row in rows.items()
+    }
+    n_columns = max(map(len, texts.values()))
+    n_lines = max(text.count("\n") + 1 for row in texts.values() for text in row)
+    size = ((_SIDE + 0.75) * n_columns + 0.6, (_SIDE + 0.1 * n_lines + 0.15) * len(rows))
+    _, grid = plt.subplots(len(rows), n_columns, squeeze=False, figsize=size)
+    for axes, (name, row) in zip(grid, rows.items(), strict=True):
+        for ax in axes:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        for ax, (image, _), text in zip(axes, row, texts[name], strict=False):
+            ax.imshow(check_array("image", image, shape=(None, None, 3)))
+            ax.set_title(text, fontsize=5.5, loc="center", pad=2, fontweight="normal")
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
     return grid[0, 0]
 
 

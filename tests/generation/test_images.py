@@ -74,6 +74,28 @@ def test_refuses_a_folder_of_other_images(model, tmp_path):
         generate_images(model, tmp_path, {"../V4": Guidance(redness, 2)}, **options)
 
 
+def test_each_image_has_its_own_prompt(model, tmp_path):
+    guidance = {"V4": Guidance(redness, 0), "FFA": Guidance(blueness, 0)}
+    prompts = {"V4": ["a red cup", "a dog"], "FFA": ["a face", "a dog"]}
+    options = {"seeds": [3, 5], "prompt_scale": 4.0, **SETTINGS}
+    stimuli = generate_images(model, tmp_path, guidance, prompts=prompts, **options)
+    assert stimuli.table.loc["guided_V4_scale-0_seed-5", "prompt"] == "a dog"
+    expected = sample(model, prompt=["a red cup", "a dog"], **options).images
+    stored = stimuli.load("guided_V4_scale-0_seed-3")
+    np.testing.assert_array_equal(stored, (expected[0] * 255).round().byte().permute(1, 2, 0).numpy())
+    # The same noise and text give the same image, whatever region they are about.
+    same = [stimuli.load(f"guided_{region}_scale-0_seed-5") for region in prompts]
+    np.testing.assert_array_equal(*same)
+    again = generate_images(model, tmp_path, guidance, prompts=prompts, **options)
+    assert again.table["prompt"].tolist() == stimuli.table["prompt"].tolist()
+    with pytest.raises(OtherConfigurationError, match="of 'a dog' where 'a cat' is wanted"):
+        generate_images(
+            model, tmp_path, guidance, prompts={**prompts, "V4": ["a red cup", "a cat"]}, **options
+        )
+    with pytest.raises(ValueError, match="a text for each of 2 seeds"):
+        generate_images(model, tmp_path, guidance, prompts={"V4": ["a", "b"]}, **options)
+
+
 def test_a_killed_run_loses_and_repeats_nothing(model, pipeline_folder, tmp_path):
     folder = tmp_path / "images"
     code = f"""

@@ -76,6 +76,7 @@ def test_main_job_is_planned_whole(tmp_path):
     assert jobs["guide_images"] == 5
     assert jobs["fit_role"] == 2
     assert jobs["judge_images"] == jobs["caption_voxels"] == jobs["evaluate_captions"] == 1
+    assert jobs["find_subregions"] == jobs["illustrate_captions"] == 1
     assert jobs["search_asymmetry"] == jobs["compare_foveation"] == 1
     assert jobs["report_simulated"] == 1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurovis.plotting import plot_curves, plot_galleries, plot_shares, plot_words
+from neurovis.plotting import plot_captioned_images, plot_curves, plot_galleries, plot_shares, plot_words
 
 
 def test_gallery_keeps_rows_kinds_and_order(rng):
@@ -67,3 +67,18 @@ def test_words_grow_with_their_z():
     assert texts["face"].get_position()[1] > texts["hat"].get_position()[1]
     with pytest.raises(ValueError, match="'z'"):
         plot_words(table.drop(columns="z"))
+
+
+def test_captioned_images_stand_below_their_captions():
+    images = [np.full((4, 4, 3), value, dtype=np.uint8) for value in (0, 200)]
+    rows = {"FFA": [(images[0], "a large smiling face with brown hair"), (images[1], "a dog")],
+            "PPA": [(images[1], "a beach")]}  # fmt: skip
+    axes = plot_captioned_images(rows, n_letters=20)
+    grid = np.array(axes.figure.axes).reshape(2, 2)
+    assert [ax.get_title() for ax in grid[0]] == ["a large smiling face\nwith brown hair", "a dog"]
+    assert [ax.get_title() for ax in grid[1]] == ["a beach", ""]
+    assert [ax.get_ylabel() for ax in grid[:, 0]] == ["FFA", "PPA"]
+    np.testing.assert_array_equal(grid[0, 1].images[0].get_array(), images[1])
+    assert not grid[1, 1].images
+    with pytest.raises(ValueError, match=r"pictures, got \{'FFA': 0\}"):
+        plot_captioned_images({"FFA": []})
