@@ -89,6 +89,8 @@ def align_sequences(
     extended[:-1, :-1] = table
     result = np.empty(len(first))
     for batch in iterate_batches(lengths[first], lengths[second]):
+        # The shortest pairs last, where they are left out as soon as they are done.
+        batch = batch[np.argsort(-(lengths[first[batch]] + lengths[second[batch]]), kind="stable")]  # noqa: PLW2901
         a, b = first[batch], second[batch]
         n_a, n_b = lengths[a], lengths[b]
         own, other = padded[a, : n_a.max()], padded[b, : n_b.max()]
@@ -130,7 +132,7 @@ def _fill(
     """Table F (n + 1, m + 1) of every pair, of which three anti-diagonals are kept, indexed by the row.
 
     F[i, j] = max(F[i-1, j-1] + score, F[i-1, j] + gap, F[i, j-1] + gap). Symbols run along the first axis
-    and pairs along the last, so that every step works on long contiguous rows.
+    and pairs along the last, longest pairs first, so that every step works on long contiguous rows.
     """
     n_pairs, n = a.shape
     m = b.shape[1]
@@ -140,35 +142,32 @@ def _fill(
     beside = np.ascontiguousarray(b[:, ::-1].T)
     older, old, new = (np.zeros((n + 1, n_pairs)) for _ in range(3))
     old[0] = old[1] = gap
-    gain, index = np.empty((n, n_pairs)), np.empty((n, n_pairs), dtype=np.intp)
+    gain, index = np.empty(n * n_pairs), np.empty(n * n_pairs, dtype=np.intp)
     result = np.zeros(n_pairs)
-    by_total = _group_by_value(n_a + n_b)
+    # Pairs whose table reaches each anti-diagonal.
+    left = np.searchsorted(-(n_a + n_b), -np.arange(n + m + 2), side="right").tolist()
     for total in range(2, n + m + 1):
-        low, high = max(1, total - m), min(n, total - 1)
-        here, before = slice(low, high + 1), slice(low - 1, high)
-        size = high + 1 - low
-        np.add(above[before], beside[m - total + low : m - total + high + 1], out=index[:size])
-        np.take(flat, index[:size], out=gain[:size], mode="clip")
-        gain[:size] += older[before]
-        np.maximum(old[before], old[here], out=new[here])
+        low, high, k = max(1, total - m), min(n, total - 1), left[total]
+        here, before = (slice(low, high + 1), slice(k)), (slice(low - 1, high), slice(k))
+        shape = (high + 1 - low, k)
+        gained, places = (memory[: shape[0] * k].reshape(shape) for memory in (gain, index))
+        np.add(above[before], beside[m - total + low : m - total + high + 1, :k], out=places)
+        # All are valid: "wrap" is the mode that checks least.
+        np.take(flat, places, out=gained, mode="wrap")
+        gained += older[before]
+        found = new[here]
+        np.maximum(old[before], old[here], out=found)
         if gap:
-            new[here] += gap
-        np.maximum(new[here], gain[:size], out=new[here])
+            found += gap
+        np.maximum(found, gained, out=found)
         if low == 1:
             new[0] = total * gap
         if high == total - 1 and total <= n:
             new[total] = total * gap
         if best:
-            np.maximum(result, new[here].max(axis=0), out=result)
-        else:
-            done = by_total.get(total)
-            if done is not None:
-                result[done] = new[n_a[done], done]
+            np.maximum(result[:k], found.max(axis=0), out=result[:k])
+        elif left[total + 1] < k:
+            done = slice(left[total + 1], k)
+            result[done] = new[n_a[done], np.arange(done.start, k)]
         older, old, new = old, new, older
     return result
-
-
-def _group_by_value(values: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
-    order = np.argsort(values, kind="stable")
-    different, starts = np.unique(values[order], return_index=True)
-    return dict(zip(different.tolist(), np.split(order, starts[1:]), strict=True))

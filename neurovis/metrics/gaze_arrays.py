@@ -65,18 +65,14 @@ def stack_scanpaths(
     arrays = [np.asarray(scanpath, dtype=float) for scanpath in scanpaths]
     if not arrays:
         raise ValueError(f"{name} must hold at least one scanpath, got none; check what was selected.")
-    for place, array in enumerate(arrays):
-        if array.ndim != 2 or array.shape[1] not in (2, 3) or not len(array):
-            raise ValueError(
-                f"{name}[{place}] must have shape (n, 2) of x and y, or (n, 3) with durations, and at least "
-                f"one fixation, got shape {array.shape}; leave out empty scanpaths."
-            )
-    if len({array.shape[1] for array in arrays}) > 1:
-        raise ValueError(
-            f"{name} must all have durations or all have none, got both; pass the first two columns only."
-        )
-    values = np.concatenate(arrays)
-    lengths = np.array([len(array) for array in arrays], dtype=np.intp)
+    # Arrays that do not fit are looked for only where joining them shows that there are some.
+    try:
+        values = np.concatenate(arrays)
+    except ValueError as error:
+        raise _describe_misfit(name, arrays) from error
+    lengths = np.fromiter(map(len, arrays), dtype=np.intp, count=len(arrays))
+    if values.ndim != 2 or values.shape[1] not in (2, 3) or not lengths.all():
+        raise _describe_misfit(name, arrays)
     if not np.isfinite(values).all():
         place = int(np.searchsorted(np.cumsum(lengths), np.argmin(np.isfinite(values).all(axis=1)), "right"))
         raise ValueError(
@@ -89,6 +85,19 @@ def stack_scanpaths(
             f"{values[:, 2].max():g}; durations are seconds."
         )
     return values, lengths
+
+
+def _describe_misfit(name: str, arrays: Sequence[NDArray]) -> ValueError:
+    """What is wrong with arrays of which one is no scanpath, or that differ in their columns."""
+    for place, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] not in (2, 3) or not len(array):
+            return ValueError(
+                f"{name}[{place}] must have shape (n, 2) of x and y, or (n, 3) with durations, and at least "
+                f"one fixation, got shape {array.shape}; leave out empty scanpaths."
+            )
+    return ValueError(
+        f"{name} must all have durations or all have none, got both; pass the first two columns only."
+    )
 
 
 def pair_scanpaths(
@@ -115,9 +124,10 @@ def pair_scanpaths(
             "the k-th of one is compared with the k-th of the other."
         )
     everything = [*first, *second]
-    known: dict[int, int] = {}
-    number = np.array([known.setdefault(id(path), len(known)) for path in everything], dtype=np.intp)
-    different = {id(path): path for path in everything}
+    keys = list(map(id, everything))
+    different = dict(zip(keys, everything, strict=True))
+    known = dict(zip(different, range(len(different)), strict=True))
+    number = np.fromiter(map(known.__getitem__, keys), dtype=np.intp, count=len(keys))
     values, lengths = stack_scanpaths("scanpaths", list(different.values()))
     if durations and values.shape[1] == 2:
         raise ValueError("scanpaths must have durations here, got x and y only; pass (n, 3) arrays.")
@@ -148,6 +158,10 @@ def check_on_screen(
     """
     check_option("outside", outside, ("raise", "clip"))
     height, width = check_size(size_px)
+    # Column by column: operations on rows of two numbers take ten times as long.
+    x, y = xy_px.T
+    if x.size and min(x.min(), y.min()) >= 0 and x.max() < width and y.max() < height:
+        return xy_px
     limit = np.array([width, height], dtype=float)
     beyond = (xy_px < 0) | (xy_px >= limit)
     if not beyond.any():

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_option
 from neurovis.metrics.gaze_arrays import check_log_density, check_map, check_size, find_pixels
-from neurovis.metrics.saliency_auc import compute_auc, iterate_shuffled_negatives
+from neurovis.metrics.saliency_auc import compute_auc, compute_shuffled_auc
 
 #: What the MIT benchmark adds inside the logarithm of the KL divergence.
 EPS = 2.2204e-16
@@ -249,13 +249,13 @@ def score_saliency_maps(
     checked = [check_map(f"maps[{place}]", values) for place, values in enumerate(maps)]
     rows = []
     sizes = [check_size(values.shape) for values in checked]
-    negatives = iterate_shuffled_negatives(xy_px, sizes)
-    for values, xy, size, other in zip(checked, xy_px, sizes, negatives, strict=True):
+    shuffled = compute_shuffled_auc(checked, xy_px)
+    for values, xy, size, areas in zip(checked, xy_px, sizes, shuffled, strict=True):
         density = compute_fixation_density(xy, size, sigma_px=sigma_px)
         rows.append(
             {
                 "auc": compute_auc(values, xy).mean(),
-                "sauc": compute_auc(values, xy, negatives=other).mean(),
+                "sauc": areas.mean(),
                 "nss": compute_nss(values, xy).mean(),
                 "cc": compute_cc(values, density),
                 "sim": compute_sim(values, density),

@@ -8,6 +8,7 @@ The exact area is the mean over fixations of the share of negatives with a lower
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,12 +53,12 @@ def compute_auc(
         # Only these places matter: a map of any size costs nothing more.
         values = check_array("saliency_map", saliency_map, ndim=2, dtype=float, finite=False)
         fixated, other = (
-            check_array("saliency_map", values[find_pixels(places, values.shape, name=name)])
+            values[find_pixels(places, values.shape, name=name)]
             for name, places in (("xy_px", xy_px), ("negatives", negatives))
         )
-        return _divide(*_count(fixated, other), other.size)
+        return _divide(*_count(check_array("saliency_map", fixated), other), other.size)
     check_option("negatives", negatives, NEGATIVES)
-    values = check_map("saliency_map", saliency_map)
+    values = check_array("saliency_map", saliency_map, ndim=2, dtype=float, finite=False)
     pixels = find_pixels(xy_px, values.shape)
     fixated = values[pixels]
     below, equal = _count(fixated, values.ravel())
@@ -92,24 +93,88 @@ def iterate_shuffled_negatives(
     ValueError
         If numbers differ, there are fewer than two images, or an image has no fixation.
     """
-    if len(xy_px) != len(sizes_px) or len(xy_px) < 2:
-        raise ValueError(
-            f"xy_px and sizes_px must hold the same number of images, at least 2, got {len(xy_px)} and "
-            f"{len(sizes_px)}; negatives come from other images."
-        )
-    for xy, size in zip(xy_px, sizes_px, strict=True):
-        find_pixels(xy, size)
-    pooled = np.concatenate([np.asarray(xy, dtype=float)[:, :2] for xy in xy_px])
-    ends = np.cumsum([len(np.asarray(xy)) for xy in xy_px])
-    sizes = np.array([check_size(size) for size in sizes_px], dtype=float)
-    starts = np.concatenate([[0], ends[:-1]])
-    one_size = (sizes == sizes[0]).all()
-    for image, (start, stop) in enumerate(zip(starts, ends, strict=True)):
-        scaled = pooled
-        if not one_size:
-            ratio = np.repeat((sizes[image] / sizes)[:, ::-1], ends - starts, axis=0)
-            scaled = np.minimum(pooled * ratio, np.nextafter(sizes[image][::-1], 0))
-        yield np.concatenate([scaled[:start], scaled[stop:]])
+    pooled = _Pooled.gather(xy_px, sizes_px)
+    for image, size in enumerate(sizes_px):
+        scaled = pooled.scale(size)
+        own = pooled.find_own(image)
+        yield np.concatenate([scaled[: own.start], scaled[own.stop :]])
+
+
+def compute_shuffled_auc(
+    saliency_maps: Sequence[ArrayLike], xy_px: Sequence[ArrayLike]
+) -> list[NDArray[np.float64]]:
+    """Exact shuffled AUC of many images, fixation by fixation.
+
+    The negatives are those of :func:`iterate_shuffled_negatives`, found once for all images of one size.
+
+    Parameters
+    ----------
+    saliency_maps : sequence of array of shape (height, width)
+        One per image, of any scale.
+    xy_px : sequence of array of shape (n_fixations, 2)
+        x and y [px] on each image.
+
+    Returns
+    -------
+    list of array of shape (n_fixations,)
+        As :func:`compute_auc` gives for each image.
+
+    Raises
+    ------
+    ValueError
+        As :func:`compute_auc` and :func:`iterate_shuffled_negatives`.
+    """
+    maps = [
+        check_array(f"saliency_maps[{place}]", values, ndim=2, dtype=float, finite=False)
+        for place, values in enumerate(saliency_maps)
+    ]
+    sizes = [(values.shape[0], values.shape[1]) for values in maps]
+    pooled = _Pooled.gather(xy_px, sizes)
+    areas: list[NDArray[np.float64]] = [np.empty(0)] * len(maps)
+    for size in dict.fromkeys(sizes):
+        pixels = np.ravel_multi_index(find_pixels(pooled.scale(size), size), size)
+        for image in [number for number, other in enumerate(sizes) if other == size]:
+            seen = maps[image].ravel().take(pixels)
+            own = seen[pooled.find_own(image)]
+            # Everybody's fixations less those of this image.
+            below, equal = _count(own, seen, name=f"saliency_maps[{image}]")
+            own_below, own_equal = _count(own, own)
+            areas[image] = _divide(below - own_below, equal - own_equal, seen.size - own.size)
+    return areas
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Fixations (n, 2) of all images in order, how many belong to the images up to each, and their sizes."""
+
+    xy: NDArray[np.float64]
+    ends: NDArray[np.intp]
+    sizes: NDArray[np.float64]
+
+    @classmethod
+    def gather(cls, xy_px: Sequence[ArrayLike], sizes_px: Sequence[tuple[int, int]]) -> _Pooled:
+        if len(xy_px) != len(sizes_px) or len(xy_px) < 2:
+            raise ValueError(
+                "xy_px must hold fixations of the same number of images as there are sizes or maps, at least "
+                f"2, got {len(xy_px)} and {len(sizes_px)}; negatives come from other images."
+            )
+        for xy, size in zip(xy_px, sizes_px, strict=True):
+            find_pixels(xy, size)
+        ends = np.cumsum([len(np.asarray(xy)) for xy in xy_px])
+        sizes = np.array([check_size(size) for size in sizes_px], dtype=float)
+        return cls(np.concatenate([np.asarray(xy, dtype=float)[:, :2] for xy in xy_px]), ends, sizes)
+
+    def find_own(self, image: int) -> slice:
+        """Rows of one image."""
+        return slice(self.ends[image - 1] if image else 0, self.ends[image])
+
+    def scale(self, size_px: tuple[int, int]) -> NDArray[np.float64]:
+        """All fixations in the pixels of an image of one size."""
+        size = np.array(size_px, dtype=float)
+        if (self.sizes == size).all():
+            return self.xy
+        ratio = np.repeat((size / self.sizes)[:, ::-1], np.diff(self.ends, prepend=0), axis=0)
+        return np.minimum(self.xy * ratio, np.nextafter(size[::-1], 0))
 
 
 def compute_auc_judd(
@@ -141,15 +206,16 @@ def compute_auc_judd(
     ValueError
         As :func:`compute_auc`, or if there are as many fixations as pixels.
     """
-    values = check_map("saliency_map", saliency_map)
+    values = check_array("saliency_map", saliency_map, ndim=2, dtype=float, finite=False)
     fixated = np.ravel_multi_index(find_pixels(xy_px, values.shape), values.shape)
     n = len(fixated)
     if n >= values.size:
         raise ValueError(f"xy_px must be fewer than the {values.size} pixels, got {n}; use a larger map.")
     flat = values.ravel()
-    spread = jitter * float(flat.max() - flat.min()) if flat.max() > flat.min() else jitter
+    low, high = _find_range(flat, "saliency_map")
+    spread = jitter * (high - low) if high > low else jitter
     # Noise decides between nearly equal values only: no other pixel needs any.
-    near, lower = _find_near(flat[fixated], flat, margin=spread)
+    near, lower = _find_near(flat[fixated], flat, margin=spread, name="saliency_map")
     noisy = flat[near]
     if jitter:
         noisy = noisy + spread * make_rng(seed, "auc-judd").random(len(near))
@@ -238,42 +304,68 @@ def _divide(below: NDArray[np.intp], equal: NDArray[np.intp], n: int) -> NDArray
 
 
 def _count(
-    positives: NDArray[np.float64], negatives: NDArray[np.float64]
+    positives: NDArray[np.float64], negatives: NDArray[np.float64], *, name: str = "saliency_map"
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """How many negatives lie below each positive, and how many equal it."""
-    near, lower = _find_near(positives, negatives)
-    ordered = np.sort(negatives[near])
-    left, right = (np.searchsorted(ordered, positives, side=side) for side in ("left", "right"))
+    """How many negatives lie below each positive, and how many equal it; refuses what is not finite."""
+    if negatives.size <= _FEW:
+        ordered, lower = np.sort(check_array(name, negatives)), np.zeros(len(positives), dtype=np.intp)
+    else:
+        near, lower = _find_near(positives, negatives, name=name)
+        ordered = np.sort(negatives[near])
+    left, right = (ordered.searchsorted(positives, side=side) for side in ("left", "right"))
     return lower + left, right - left
 
 
 def _find_near(
-    positives: NDArray[np.float64], negatives: NDArray[np.float64], *, margin: float = 0.0
+    positives: NDArray[np.float64], negatives: NDArray[np.float64], *, margin: float = 0.0, name: str
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Negatives that have to be compared with the positives, and how many others lie below each positive.
 
     Values are put into classes of equal width. Classes rise with the values, so everything of lower classes
-    lies below, and only the few negatives that share a class with a positive, or with one moved by less than
-    the margin, are left to be sorted. A full sort of a map takes twice as long.
+    lies below, and only the few negatives in a class within the margin of a positive are left to be sorted. A
+    full sort of a map takes twice as long. Maps are read in pieces that stay in cache between the steps.
     """
-    low, high = negatives.min(), negatives.max()
-    with np.errstate(over="ignore", divide="ignore"):
-        scale = _N_CLASSES / (high - low)
-    if negatives.size <= _FEW or not np.isfinite(scale):
-        return np.arange(negatives.size), np.zeros(len(positives), dtype=np.intp)
+    low, high = _find_range(negatives, name)
+    first, last = positives.min() - margin, positives.max() + margin
+    with np.errstate(over="ignore", divide="ignore"):  # of equal values, or nearly so
+        scale = np.divide(_N_CLASSES, high - low)
+    if first == last or not np.isfinite(scale):
+        near = np.flatnonzero((negatives >= first) & (negatives <= last))
+        return near, np.full(len(positives), np.count_nonzero(negatives < first))
 
     def classify(values: NDArray[np.float64]) -> NDArray[np.intp]:
         return ((np.clip(values, low, high) - low) * scale).astype(np.intp)
 
-    shared = np.zeros(_N_CLASSES + 1, dtype=bool)
-    for moved in (positives - margin, positives, positives + margin):
-        shared[classify(moved)] = True
-    counts = np.zeros(_N_CLASSES + 1, dtype=np.intp)
-    near = []
+    n_classes = _N_CLASSES + 1
+    edges = np.zeros(n_classes + 1, dtype=np.intp)
+    np.add.at(edges, classify(positives - margin), 1)
+    np.add.at(edges, classify(positives + margin) + 1, -1)
+    shared = np.cumsum(edges)[:n_classes] > 0
+    counts = np.zeros(n_classes, dtype=np.intp)
+    # The same memory for every piece: getting it anew would take as long as the arithmetic.
+    scaled, classes = np.empty(_PIECE), np.empty(_PIECE, dtype=np.intp)
+    flags = np.empty(_PIECE, dtype=bool)
+    found = []
     for start in range(0, negatives.size, _PIECE):
         piece = negatives[start : start + _PIECE]
-        classes = ((piece - low) * scale).astype(np.intp)
-        counts += np.bincount(classes, minlength=_N_CLASSES + 1)
-        near.append(start + np.flatnonzero(shared[classes]))
+        size = len(piece)
+        np.subtract(piece, low, out=scaled[:size])
+        np.multiply(scaled[:size], scale, out=scaled[:size])
+        classes[:size] = scaled[:size]
+        counts += np.bincount(classes[:size], minlength=n_classes)
+        # All are valid: "wrap" is the mode that checks least.
+        np.take(shared, classes[:size], out=flags[:size], mode="wrap")
+        found.append(start + np.flatnonzero(flags[:size]))
     lower = np.cumsum(np.where(shared, 0, counts))
-    return np.concatenate(near), lower[classify(positives)]
+    return np.concatenate(found), lower[classify(positives)]
+
+
+def _find_range(values: NDArray[np.float64], name: str) -> tuple[float, float]:
+    """Lowest and highest value, in one pass over memory; refuses what is not finite."""
+    pieces = [values[start : start + _PIECE] for start in range(0, values.size, _PIECE)]
+    extremes = [(piece.min(), piece.max()) for piece in pieces]
+    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+    # A NaN is the lowest and the highest of its piece.
+    if not np.isfinite(np.sum(extremes)):
+        check_array(name, values)
+    return float(low), float(high)

@@ -114,8 +114,8 @@ def _bin_scanpaths(
     check_array("grid", grid, shape=(2,), minimum=1)
     xy = check_on_screen("scanpaths", pairs.values[:, :2], size_px, outside=outside)
     height, width = check_size(size_px)
-    row = (xy[:, 1] * (grid[0] / height)).astype(np.intp)
     column = (xy[:, 0] * (grid[1] / width)).astype(np.intp)
+    row = (xy[:, 1] * (grid[0] / height)).astype(np.intp)
     # A position just below the border may round up to it.
     regions = np.minimum(row, grid[0] - 1) * grid[1] + np.minimum(column, grid[1] - 1)
     if bin_s is None:

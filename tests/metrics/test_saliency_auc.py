@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from neurovis.core import make_rng
 from neurovis.metrics import saliency_auc
 from neurovis.metrics.saliency_auc import (
     compute_auc,
     compute_auc_borji,
     compute_auc_judd,
+    compute_shuffled_auc,
     iterate_shuffled_negatives,
 )
 
@@ -49,10 +51,60 @@ def test_extreme_maps(rng, xy, monkeypatch):
         np.testing.assert_allclose(compute_auc(values, xy), slow, atol=1e-12)
 
 
+def test_large_jitter_and_maps_that_are_not_finite(rng, xy, monkeypatch):
+    monkeypatch.setattr(saliency_auc, "_FEW", 0)
+    values = rng.random((40, 60))
+    # Noise beyond the width of a class: values of every class in reach are told apart by their noise.
+    noisy = values + 0.3 * np.ptp(values) * make_rng(2, "auc-judd").random(2400).reshape(40, 60)
+    with monkeypatch.context() as patch:
+        patch.setattr(saliency_auc, "_N_CLASSES", 1)
+        whole = compute_auc_judd(values, xy, jitter=0.3, seed=2)
+    assert whole == pytest.approx(compute_auc_judd(noisy, xy, jitter=0), abs=1e-12)
+    # Only pixels in reach of a fixation get noise, so that others draw other numbers: the mean is the same.
+    many = [compute_auc_judd(values, xy, jitter=0.3, seed=seed) for seed in range(40)]
+    assert np.mean(many) == pytest.approx(whole, abs=0.03)
+    for bad in (np.nan, np.inf, -np.inf):
+        broken = values.copy()
+        broken[3, 4] = bad
+        for measure in (compute_auc, compute_auc_judd):
+            with pytest.raises(ValueError, match="saliency_map must be finite, got 1"):
+                measure(broken, xy)
+
+
+def test_a_single_fixation_is_compared_directly(rng, xy, monkeypatch):
+    monkeypatch.setattr(saliency_auc, "_FEW", 0)
+    values = rng.integers(0, 9, (40, 60)).astype(float)
+    found = [compute_auc(values, place[None])[0] for place in xy]
+    np.testing.assert_allclose(found, compute_auc(values, xy), atol=1e-12)
+
+
 def test_only_the_order_of_values_counts(rng, xy):
     values = rng.random((40, 60))
     np.testing.assert_allclose(compute_auc(values, xy), compute_auc(np.exp(5 * values) - 7, xy))
     np.testing.assert_allclose(compute_auc(values, xy), 1 - compute_auc(-values, xy))
+
+
+@pytest.mark.parametrize("few", [0, 1 << 20])
+@pytest.mark.parametrize("sizes", [[(40, 60)] * 4, [(40, 60), (80, 60), (40, 60), (33, 47)]])
+def test_shuffled_equals_one_image_after_the_other(rng, few, sizes, monkeypatch):
+    monkeypatch.setattr(saliency_auc, "_FEW", few)
+    # Few levels, so that there are ties, and one place that is fixated on every image.
+    maps = [rng.integers(0, 30, size).astype(float) for size in sizes]
+    fixations = [
+        np.concatenate([rng.uniform((0, 0), size[::-1], (count, 2)), [[10.5, 7.5]]])
+        for size, count in zip(sizes, (5, 30, 1, 12), strict=True)
+    ]
+    found = compute_shuffled_auc(maps, fixations)
+    negatives = iterate_shuffled_negatives(fixations, sizes)
+    for values, xy, other, areas in zip(maps, fixations, negatives, found, strict=True):
+        at = [values[tuple(np.floor(places).astype(int).T[::-1])] for places in (xy, other)]
+        slow = [_share_slowly(value, at[1]) for value in at[0]]
+        np.testing.assert_allclose(areas, slow, atol=1e-12)
+    with pytest.raises(ValueError, match=r"same number of images.*got 4 and 3"):
+        compute_shuffled_auc(maps[:3], fixations)
+    maps[1][:] = np.nan
+    with pytest.raises(ValueError, match=r"saliency_maps\[1\] must be finite"):
+        compute_shuffled_auc(maps, fixations)
 
 
 def test_shuffled_negatives_are_scaled_and_repeated():
