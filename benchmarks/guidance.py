@@ -171,11 +171,11 @@ def run_world(options: argparse.Namespace) -> None:
 
     model = load_latent_diffusion(device=options.device, dtype=options.dtype)
     subject = make_subject("01", seed=0)
-    extractor = make_open_clip("world-clip", normalise=True)
+    extractor = make_open_clip("world-clip-resnet", normalise=True)
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(options.folder or folder, n_images=_WORLD_IMAGES, seed=0)
         betas = average_repeats(simulate_betas(subject, world, seed=0))
-        features = extractor(world)["output"].sel(stimulus=0) if False else extractor(world)["output"]
+        features = extractor(world)["output"]
     row = {name: number for number, name in enumerate(features["stimulus_id"].values)}
     order = [row[name] for name in betas["stimulus_id"].values]
     encoder = Ridge().fit(features.values[order], betas.values)

@@ -64,12 +64,13 @@ def train_world_diffusion(
         Scenes to train on.
     vae_steps, decoder_steps, unet_steps : int
         Updates of the autoencoder (batches of 16), of its decoder alone (16), and of the denoiser with the
-        text encoder (32) in each round, all rounded up to whole hundreds. On one free core of a CPU a
+        text encoder (32) in the first round, all rounded up to whole hundreds. On one free core of a CPU a
         hundred take about 40, 40 and 30 seconds.
     unet_rounds : int
         Times that the learning rate of the denoiser rises and falls (warm restarts, Loshchilov & Hutter,
-        2017, ICLR); with the same ``work`` a run of more rounds goes on from one of fewer. 15 of 100 prompts
-        are empty in the first round and 50 in the others.
+        2017, ICLR, section 3), the later ones twice as long as the first; with the same ``work`` a run of
+        more rounds goes on from one of fewer. 15 of 100 prompts are empty in the first round and 50 in the
+        others.
     size_px : int
         Side of the images [px], a multiple of 16.
     vae_channels, unet_channels : tuple of int
@@ -121,7 +122,7 @@ def train_world_diffusion(
     history: list[EpochRecord] = []
     for number in range(unet_rounds):
         unet, text_encoder, third = training_unet.train_denoiser(
-            latents, table, tokenizer, n_steps=unet_steps, seed=seed + number, start=trained,
+            latents, table, tokenizer, n_steps=unet_steps * (2 if number else 1), seed=seed + number, start=trained,
             empty_share=_LATER_EMPTY_SHARE if number else _EMPTY_SHARE, channels=unet_channels, device=device,
             checkpoint=place(f"unet-{number}.safetensors"),
         )  # fmt: skip

@@ -36,8 +36,9 @@ def format_card(config: Mapping[str, Any]) -> str:
             --unet-steps {training["unet_steps"]} --unet-rounds {training["unet_rounds"]} --seed
             {training["seed"]}`: {training["vae_steps"]} updates of the autoencoder in {minutes["vae"]:.0f}
             minutes, {training["decoder_steps"]} of its decoder alone in {minutes["decoder"]:.0f}, and
-            {training["unet_rounds"]} x {training["unet_steps"]} of denoiser and text encoder in
-            {minutes["unet"]:.0f}, on one core of a CPU shared with other work.""",
+            {training["unet_steps"] * (2 * training["unet_rounds"] - 1)} of denoiser and text encoder in
+            {minutes["unet"]:.0f}, on a CPU shared with other work. Another processor or number of threads
+            adds in another order, so the weights come out alike but not bit for bit.""",
             "**Licence**: BSD-3-Clause, as the rest of neurovis.",
         ),
         _fill(

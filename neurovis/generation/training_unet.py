@@ -207,6 +207,7 @@ def train_denoiser(
         # The fused attention of torch takes a quarter of a step in its backward pass on CPUs.
         attention = import_optional("diffusers.models.attention_processor", extra="diffusion")
         unet.set_attn_processor(attention.AttnProcessor())
+        text_encoder.set_attn_implementation("eager")
     model = TextDenoiser(unet.requires_grad_(True), text_encoder.requires_grad_(True)).to(
         memory_format=torch.channels_last
     )
