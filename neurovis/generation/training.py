@@ -122,9 +122,9 @@ def train_world_diffusion(
     history: list[EpochRecord] = []
     for number in range(unet_rounds):
         unet, text_encoder, third = training_unet.train_denoiser(
-            latents, table, tokenizer, n_steps=unet_steps * (2 if number else 1), seed=seed + number, start=trained,
-            empty_share=_LATER_EMPTY_SHARE if number else _EMPTY_SHARE, channels=unet_channels, device=device,
-            checkpoint=place(f"unet-{number}.safetensors"),
+            latents, table, tokenizer, n_steps=unet_steps * (2 if number else 1), seed=seed + number,
+            start=trained, empty_share=_LATER_EMPTY_SHARE if number else _EMPTY_SHARE, channels=unet_channels,
+            device=device, checkpoint=place(f"unet-{number}.safetensors"),
         )  # fmt: skip
         trained = unet, text_encoder
         history += third.history
