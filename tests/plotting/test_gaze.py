@@ -8,6 +8,7 @@ from neurovis.core import make_fixations
 from neurovis.plotting import (
     plot_asymmetry,
     plot_fixation_map,
+    plot_gaze_comparison,
     plot_pooling_rings,
     plot_scanpath,
     plot_scanpath_panels,
@@ -51,6 +52,19 @@ def test_asymmetry_bars_have_the_height_of_the_index():
     np.testing.assert_allclose(heights[1], [-1.0, np.nan])
     with pytest.raises(ValueError, match="experiment"):
         plot_asymmetry(table.drop(columns="experiment"))
+
+
+def test_models_of_gaze_are_bars_and_their_bounds_lines():
+    names, gain = ["uniform", "centre bias", "saliency", "other people"], np.array([0.0, 0.4, 0.9, 2.5])
+    roles = ["chance", "baseline", "model", "ceiling"]
+    ax = plot_gaze_comparison(names, gain, roles, lower=gain - 0.1, upper=gain + 0.2)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["saliency"]
+    bars = [patch for patch in ax.patches if patch.get_height() == pytest.approx(0.62)]
+    assert [bar.get_width() for bar in bars] == [0.9]
+    lines = {line.get_label(): line.get_xdata()[0] for line in ax.lines}
+    assert lines == {"uniform": 0.0, "centre bias": 0.4, "other people": 2.5}
+    with pytest.raises(ValueError, match="at least one 'model'"):
+        plot_gaze_comparison(names[:2], gain[:2], roles[:2], lower=gain[:2], upper=gain[:2])
 
 
 def test_rings_have_their_radii():

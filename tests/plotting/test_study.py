@@ -165,3 +165,16 @@ def test_encoders_are_compared_neuron_by_neuron():
 
 def test_unknown_arrays_give_no_figure():
     assert plot_study_arrays({"something": np.zeros(3), "null": np.zeros((4, 2))}) == []
+
+
+def test_models_of_gaze_are_drawn():
+    gain = np.array([0.0, 0.5, 1.0, 2.0])
+    data = {
+        "gaze_models": np.array(["uniform", "centre bias", "saliency", "other people"]),
+        "gaze_roles": np.array(["chance", "baseline", "model", "ceiling"]),
+        "gaze_gain": gain, "gaze_gain_ci": np.stack([gain - 0.1, gain + 0.1]),
+    }  # fmt: skip
+    [(name, _, caption, ax)] = plot_study_arrays(data)
+    assert name == "gaze-models"
+    assert "ceiling" in caption
+    assert read_labels(ax) == ["saliency"]

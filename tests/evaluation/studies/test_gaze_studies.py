@@ -130,6 +130,7 @@ def test_interiors_compares_search_models_that_see_the_target(tmp_path, monkeypa
 
 def test_asymmetry_of_people_needs_no_file_and_models_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(visual_search_asymmetry, "_DENSITY_PART", "Waldo")
+    monkeypatch.setattr(visual_search_asymmetry, "_SHRINK", 32)
     folder = make_search_part(tmp_path, "Waldo").parent
     analyse = visual_search_asymmetry.analyse_visual_search_asymmetry
     result = analyse(tmp_path, n_permutations=9)
