@@ -13,7 +13,7 @@ import torch
 from neurovis.encoding.ridge import Ridge
 from neurovis.encoding.torch_bridge import to_torch
 from neurovis.generation.guidance import Guidance
-from neurovis.generation.objectives import RegionObjective
+from neurovis.generation.objectives import ContrastObjective, RegionObjective
 from neurovis.generation.sampling import denoise, make_noise
 from neurovis.generation.schedules import make_schedule
 
@@ -74,11 +74,14 @@ class MixtureWorld:
     def region(self, target):
         return np.flatnonzero(self.preferred == target)
 
-    def generate(self, target, scale, *, n=80, n_steps=50, respond=None, sampler="ddim", **options):
-        """Share in the target class, predicted responses, distance to the nearest mean, and the classes."""
+    def generate(
+        self, target, scale, *, n=80, n_steps=50, respond=None, objective=None, sampler="ddim", **options
+    ):
+        """Which images are of the target class, predicted responses, distance to the nearest mean."""
         schedule = make_schedule(CONFIG, n_steps=n_steps, sampler=sampler)
         noise = make_noise(range(n), (1, 8, 8)).double()
-        guidance = Guidance(RegionObjective(respond or self.respond, self.region(target)), scale, **options)
+        objective = objective or RegionObjective(respond or self.respond, self.region(target))
+        guidance = Guidance(objective, scale, **options)
         latents, _ = denoise(
             noise * schedule.start, schedule, self.predict, guidance=guidance, decode=self.decode
         )
@@ -127,6 +130,26 @@ def test_controls_do_not_reach_the_class(worlds):
         hits, predicted, _ = world.generate(RAREST, 30, respond=exchanged, gradient="full")
         assert hits.mean() <= 0.05
         assert predicted.mean() < 0
+
+
+def test_contrast_leaves_out_what_the_suppressed_voxels_prefer(worlds):
+    """Part of the preferred voxels like class 2 as the suppressed ones do: alone they lead there too."""
+    found: dict[str, list] = {"alone": [], "contrast": []}
+    for world in worlds:
+        one, two = world.region(1).tolist(), world.region(2).tolist()
+        preferred, suppressed = [*one[:2], *two[:2]], two[2:]
+        for name, objective in (
+            ("alone", RegionObjective(world.respond, preferred)),
+            ("contrast", ContrastObjective(world.respond, preferred, suppressed)),
+        ):
+            found[name].append([world.generate(k, 30, objective=objective)[0].mean() for k in (1, 2)])
+    alone, contrast = (np.array(shares).T for shares in found.values())
+    assert alone[1].mean() > 0.2
+    assert contrast[1].max() < 0.05
+    # A voxel truly responds by 2 to its class. Half of the preferred ones like each, the suppressed class 2.
+    true = [(shares[0] + shares[1]) - 2 * shares[1] for shares in (alone, contrast)]
+    assert (true[1] > true[0]).all()
+    assert true[1].mean() > true[0].mean() + 0.3
 
 
 def test_the_best_by_prediction_are_of_the_class(worlds):
