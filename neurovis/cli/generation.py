@@ -62,6 +62,7 @@ def guide(
     sampler: str = typer.Option("dpm++", help="dpm++, ddim or euler."),
     self_attention: float = typer.Option(0.0, help="Weight of self-attention guidance; the paper: 0.75."),
     gradient: str = typer.Option("decoder_only", help="full (the paper) or decoder_only."),
+    n_views: int = typer.Option(1, help="Views of each image that the encoder sees; the paper: 1."),
     decode_scale: float = typer.Option(1.0, help="Decode for the objective at this share of the size."),
     every: int = typer.Option(1, help="Compute the gradient in every so many steps."),
     stop: float = typer.Option(1.0, help="Share of the steps after which guidance ends."),
@@ -96,13 +97,15 @@ def guide(
     from neurovis.generation.model import load_latent_diffusion
     from neurovis.generation.objectives import ContrastObjective, RegionObjective
     from neurovis.generation.self_attention import SelfAttention
+    from neurovis.generation.views import ViewAverage
 
     for name in control:
         check_option("control", name, CONTROLS)
     neuroids = read_neuroids(encoding, subregions)
     fitted = read_encoder(weights, neuroid_ids=neuroids["neuroid_id"].values.tolist())
     extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
-    respond = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
+    network = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
+    respond = ViewAverage(network, n_views=n_views)
     chosen = {name: choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
     # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
     order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
