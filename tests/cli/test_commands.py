@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neurovis import cli
+from neurovis.cli.judging import choose_neuroids, read_neuroids
 from neurovis.core import align
 from neurovis.encoding.storage import read_encoder
 from neurovis.features.arrays import join_spaces
@@ -156,6 +157,31 @@ def test_options_must_be_json(fitted):
         call(
             *("encoding", "fit", "--stimuli", fitted / "world", "--features", fitted / "gabor.nc"),
             *("--responses", fitted / "betas.nc", "--options", "{alphas: 1}", "--out", fitted / "x.nc"),
+        )
+
+
+def test_regions_are_parted_into_what_guidance_takes_as_regions(fitted):
+    out = fitted / "parts"
+    call(
+        *("generation", "subregions", "--encoding", name_model(fitted, "gabor")),
+        *("--weights", name_model(fitted, "gabor", "weights.safetensors")),
+        *("--features", fitted / "gabor.nc", "--stimuli", fitted / "world", "--region", "food"),
+        *("--truth", fitted / "truth", "--fdr", 1, "--least-ceiled", -100, "--out", out),
+    )
+    table = read_table(out / "neuroids.tsv")
+    assert set(table["subregion"]) == {"food-a", "food-b"}
+    (summary,) = read_table(out / "summary.tsv").to_dict("records")
+    assert summary["n"] == len(table)
+    assert summary["ari_low"] <= summary["ari"] <= summary["ari_high"] <= 1
+    assert (out / "gallery.png").is_file()
+    neuroids = read_neuroids(name_model(fitted, "gabor"), out / "neuroids.tsv")
+    chosen = neuroids["neuroid_id"].values[choose_neuroids(neuroids, "food-b", 1.0)]
+    assert set(chosen) == set(table.loc[table["subregion"] == "food-b", "neuroid_id"])
+    with pytest.raises(ValueError, match="weights and truth must name the same subjects, got 1, 2 and 0"):
+        call(
+            *("generation", "subregions", "--encoding", name_model(fitted, "gabor")),
+            *("--weights", "a", "--weights", "b", "--features", fitted / "gabor.nc"),
+            *("--stimuli", fitted / "world", "--region", "food", "--out", out),
         )
 
 
