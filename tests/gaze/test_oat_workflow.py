@@ -9,7 +9,7 @@ from neurovis.datasets.sti_amazon import load_sti_amazon
 from neurovis.features.weights import build_seeded
 from neurovis.gaze.oat import OAT, OATConfig
 from neurovis.gaze.oat_batches import FreshBatches, TrialBatches
-from neurovis.gaze.oat_behaviour import CHANCE, PEOPLE, compare_object_models
+from neurovis.gaze.oat_behaviour import CHANCE, PEOPLE, compare_object_models, compute_path_bits
 from neurovis.gaze.oat_displays import describe_grid, make_grid_trials
 from neurovis.gaze.oat_training import OATPredictor, fit_network, load_oat, train_oat
 from neurovis.gaze.oat_trials import (
@@ -339,6 +339,21 @@ class TestWorld:
         assert picture.shape == (240, 240, 3)
         top, left = one[0].layout.boxes[0, :2].round().astype(int)
         assert np.abs(picture[top : top + 40, left : left + 40].astype(int) - 128).max() > 20
+
+    def test_the_shipped_model_knows_the_searcher(self, bank):
+        trials = WorldSearcher(bank).make_trials(80, seed=4)
+        try:
+            shipped = load_oat()
+        except FileNotFoundError:
+            pytest.skip("models/oat-world is not there; make it with neurovis gaze train-oat-world")
+        blind = [ObjectTrial(**{**t.__dict__, "query": np.full_like(t.query, 128)}) for t in trials]
+        spatial = fit_spatial_baseline(WorldSearcher(bank).make_trials(200, seed=5), ("distance", "visited"))
+        seen, unseen, near = (
+            compute_path_bits(model, shown).sum() / sum(len(trial.path) + 1 for trial in shown)
+            for model, shown in ((shipped, trials), (shipped, blind), (spatial, trials))
+        )
+        assert seen > near + 1
+        assert seen > unseen + 1
 
     def test_trainer_writes_what_the_loader_reads(self, tmp_path):
         quality = train_oat_world(tmp_path, n_scenes=25, n_epochs=1, n_test=6)
