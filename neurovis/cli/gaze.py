@@ -172,6 +172,7 @@ def search_asymmetry(
     section: str = typer.Option(SECTION, help="Section of the report."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     seed: int = typer.Option(0, help="Seed of displays, intervals and permutations."),
+    card: Path | None = typer.Option(None, help="Folder of vgg-world whose card is to tell the indices."),
 ) -> None:
     """Let models do the six search-asymmetry experiments, beside people."""
     import pandas as pd
@@ -182,6 +183,7 @@ def search_asymmetry(
     from neurovis.gaze.search import make_array_task, simulate_search
     from neurovis.gaze.search_behaviour import analyse_asymmetry
     from neurovis.gaze.search_protocols import find_protocol
+    from neurovis.gaze.search_training import write_asymmetry
     from neurovis.io import write_table
     from neurovis.plotting import (
         plot_asymmetry,
@@ -280,6 +282,9 @@ def search_asymmetry(
         "between conditions, and the index of people (Gupta et al. 2021, from published reaction times).",
         section=section, order=100, provenance=record,
     )  # fmt: skip
+    if card is not None:
+        n_shown = n_trials or max(CONDITIONS[name].n_trials for name in chosen)
+        write_asymmetry(card, result, n_trials=n_shown, seeds=[seed])
     slopes = pd.concat(
         [report.slopes.reset_index(names="condition").assign(searcher=name, slope_r=report.slope_r)
          for name, report in reports.items()]

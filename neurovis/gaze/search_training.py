@@ -8,12 +8,13 @@ no bar, arc or shaded disc on its own is shown.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 from neurovis.core import check_array, make_rng
 from neurovis.features.weights import build_seeded
 from neurovis.gaze.vgg import N_CONVS, VGG_WORLD_WIDTHS, fold_batch_norm, make_vgg_stages
+from neurovis.io import atomic_path, read_json, write_json
 from neurovis.metrics.detection import compute_auc
+from neurovis.stimuli.asymmetry_experiments import CONDITIONS
 from neurovis.stimuli.world import CATEGORY_OF, WORLD_VERSION, make_scene
 from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 from neurovis.training.loop import ArrayBatches, train
@@ -42,6 +45,8 @@ _PRESENT_SHARE = 0.002
 _GREY_SHARE = 0.5
 _WORDS = [SUBTYPE_NAMES.index("print"), SUBTYPE_NAMES.index("script")]
 _LUMA = (0.299, 0.587, 0.114)
+_INDEX_COLUMNS = ("asymmetry_index", "low", "high", "p_value", "human")
+_LEVEL = 0.05
 
 
 class WorldNamer(nn.Module):
@@ -189,6 +194,47 @@ def train_vgg_world(
     return quality
 
 
+def write_asymmetry(
+    folder: str | Path, indices: pd.DataFrame, *, n_trials: int, seeds: Sequence[int]
+) -> None:
+    """Put what a trained network shows of search asymmetry into its description and its card.
+
+    Parameters
+    ----------
+    folder : path
+        As :func:`train_vgg_world` wrote it.
+    indices : pandas.DataFrame
+        Rows of :func:`neurovis.gaze.search_behaviour.analyse_asymmetry`, with ``experiment`` and ``searcher``
+        as columns.
+    n_trials : int
+        Displays of each set size.
+    seeds : sequence of int
+        Of the displays.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    missing = [name for name in (*_INDEX_COLUMNS, "experiment", "searcher") if name not in indices.columns]
+    if missing:
+        raise ValueError(
+            f"indices must have the column {missing[0]!r}, got {list(indices.columns)}; pass those of "
+            "analyse_asymmetry."
+        )
+    folder = Path(folder)
+    rows = [
+        {"searcher": str(row["searcher"]), "experiment": int(row["experiment"])}
+        | {name: round(float(row[name]), 3) for name in _INDEX_COLUMNS}
+        for _, row in indices[indices["experiment"] != "mean"].iterrows()
+    ]
+    measured = {"n_trials": int(n_trials), "seeds": [int(seed) for seed in seeds], "rows": rows}
+    config = {**read_json(folder / "config.json"), "asymmetry": measured}
+    write_json(config, folder / "config.json")
+    with atomic_path(folder / "README.md") as temporary:
+        temporary.write_text(_format_card(config))
+
+
 def measure_vgg_world(network: WorldNamer, scenes: NamedScenes, *, seed: int) -> dict[str, float]:
     """Quality on scenes at sizes and places drawn as in training.
 
@@ -249,4 +295,52 @@ the default network of the search models, which loads without any download.
   {quality["category_accuracy"]:.3f} (chance 0.167), presence AUC {quality["presence_auc"]:.3f}.
 - **Licence**: BSD-3-Clause, as the rest of neurovis.
 - **sha256** of `weights.safetensors`: `{config["sha256"]}`
+{_format_asymmetry(config["asymmetry"]) if "asymmetry" in config else ""}"""
+
+
+def _format_asymmetry(measured: dict[str, Any]) -> str:
+    """What the network shows and what it does not, from the numbers alone."""
+    rows = measured["rows"]
+    lines, verdicts = [], []
+    for searcher in dict.fromkeys(row["searcher"] for row in rows):
+        told: dict[str, list[str]] = {"as people": [], "the other way round": [], "undecided": []}
+        for row in (row for row in rows if row["searcher"] == searcher):
+            decided = row["low"] > 0 and row["p_value"] <= _LEVEL
+            verdict = "as people" if decided else "the other way round" if row["high"] < 0 else "undecided"
+            name = _name_experiment(row["experiment"])
+            told[verdict].append(name)
+            lines.append(
+                f"| {searcher} | {name} | {row['asymmetry_index']:.2f} [{row['low']:.2f}, {row['high']:.2f}] "
+                f"| {row['p_value']:.3f} | {row['human']:.2f} | {verdict} |"
+            )
+        counts = "; ".join(f"{verdict}: {', '.join(names) or 'none'}" for verdict, names in told.items())
+        verdicts.append(f"- {searcher}: {counts}.")
+    table = "\n".join(lines)
+    done = {row["experiment"] for row in rows}
+    left = [
+        _name_experiment(number)
+        for number in dict.fromkeys(condition.experiment for condition in CONDITIONS.values())
+        if number not in done
+    ]
+    return f"""
+## What it shows of search asymmetry
+
+Experiments of Gupta et al. (2021), {measured["n_trials"]} displays of each set size and seed (30 or 36 in the
+paper), seeds {", ".join(map(str, measured["seeds"]))}. The index is that of the slopes of reaction time over
+set size, harder against easier condition of people; 95 % intervals over displays, p against displays that
+exchange conditions. "As people" asks for an interval above 0 and p of at most {_LEVEL}, "the other way round"
+for an interval below 0; what is undecided is neither shown by these displays nor excluded. The networks of
+the paper saw ImageNet; this one saw small generated scenes and says nothing about them. Not measured:
+{", ".join(left) or "none"}.
+
+{chr(10).join(verdicts)}
+
+| searcher | experiment | index | p | people | asymmetry |
+|---|---|---|---|---|---|
+{table}
 """
+
+
+def _name_experiment(number: int) -> str:
+    """Its conditions, the one that people find easier first."""
+    return " / ".join(name for name, condition in CONDITIONS.items() if condition.experiment == number)

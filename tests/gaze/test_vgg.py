@@ -1,9 +1,11 @@
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from neurovis.core import find_model
 from neurovis.features.weights import build_seeded
 from neurovis.gaze.search_training import (
     WorldNamer,
@@ -11,6 +13,7 @@ from neurovis.gaze.search_training import (
     measure_vgg_world,
     place_scenes,
     train_vgg_world,
+    write_asymmetry,
 )
 from neurovis.gaze.vgg import (
     N_CONVS,
@@ -23,6 +26,7 @@ from neurovis.gaze.vgg import (
     make_vgg_stages,
     split_at_pools,
 )
+from neurovis.io import read_json, write_json
 
 WIDTHS = (2, 3, 3, 4, 4)
 
@@ -165,6 +169,36 @@ def test_training_writes_a_model_that_loads(tmp_path):
     card = (tmp_path / "tiny" / "README.md").read_text()
     assert "24 scenes" in card
     assert "BSD-3-Clause" in card
+
+
+def test_the_card_tells_what_was_measured_and_no_more(tmp_path):
+    card = tmp_path / "README.md"
+    write_json(read_json(find_model("vgg-world") / "config.json"), tmp_path / "config.json")
+    indices = pd.DataFrame(
+        {
+            "experiment": [1, 2, 3, "mean"],
+            "asymmetry_index": [0.5, 0.4, -0.6, 0.1],
+            "low": [0.2, -0.1, -0.9, 0.0],
+            "high": [0.8, 0.9, -0.2, 0.2],
+            "p_value": [0.01, 0.2, 0.99, 0.3],
+            "human": [0.6, 0.7, 0.3, 0.5],
+            "searcher": "eccNET",
+        }
+    )
+    write_asymmetry(tmp_path, indices, n_trials=30, seeds=[0])
+    text = card.read_text()
+    first, second, third = ("curve_in_lines / line_in_curves", "top_down / left_right", "non_cross / cross")
+    assert f"- eccNET: as people: {first}; the other way round: {third}; undecided: {second}." in text
+    assert f"| eccNET | {first} | 0.50 [0.20, 0.80] | 0.010 | 0.60 | as people |" in text
+    assert "30 displays of each set size" in text
+    assert "Not measured:\nTs / Ls, homo_t20 / homo_t0, hetero_t0 / hetero_t20.\n" in text
+    rows = read_json(tmp_path / "config.json")["asymmetry"]["rows"]
+    assert [row["experiment"] for row in rows] == [1, 2, 3]
+    # An interval above zero is not enough where exchanged displays do as well.
+    write_asymmetry(tmp_path, indices.assign(p_value=0.5), n_trials=30, seeds=[0])
+    assert "as people: none" in card.read_text()
+    with pytest.raises(ValueError, match="indices must have the column 'human'"):
+        write_asymmetry(tmp_path, indices.drop(columns="human"), n_trials=30, seeds=[0])
 
 
 def test_a_network_that_knows_the_answer_measures_as_perfect():
