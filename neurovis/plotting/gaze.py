@@ -212,7 +212,7 @@ def plot_gaze_comparison(
     for row, role in enumerate(roles):
         if role in lines:
             colour, dash = lines[role]
-            ax.axvspan(low[row], high[row], color=colour, alpha=0.12, lw=0)
+            ax.axvspan(low[row], high[row], color=colour, alpha=0.12, lw=0, zorder=0)
             ax.axvline(values[row], color=colour, ls=dash, lw=1.4, label=models[row])
     ax.set_yticks(places, [models[row] for row in bars])
     ax.tick_params(axis="y", length=0)

@@ -194,7 +194,8 @@ def _describe_people() -> list[dict[str, Any]]:
 
 
 def _name_index(number: object) -> str:
-    return f"asymmetry index, {'mean of 6 experiments' if number == 'mean' else f'experiment {number}'}"
+    which = "mean of 6 experiments" if number == "mean" else f"experiment {number}"
+    return f"asymmetry index, {which} [-1 to 1]"
 
 
 def _describe_model(name: str, trials: pd.DataFrame, n_permutations: int, seed: int) -> list[dict[str, Any]]:
@@ -242,8 +243,9 @@ def _describe_model(name: str, trials: pd.DataFrame, n_permutations: int, seed: 
             ci = compute_bootstrap_ci(partial(_average, n), len(n), rng, n_bootstraps=_N_BOOTSTRAPS)
             rows.append(
                 make_result_row(
-                    quantity=f"saccades until found, {size} items", region=condition, value=float(n.mean()),
-                    ci=(ci[0], ci[1]), n=len(n), reference=reference, split=_DISPLAYS, **common,
+                    quantity=f"saccades until found, {size} items [saccades]", region=condition,
+                    value=float(n.mean()), ci=(ci[0], ci[1]), n=len(n), reference=reference,
+                    split=_DISPLAYS, **common,
                 )
             )  # fmt: skip
     return rows
@@ -267,7 +269,7 @@ def _describe_success(root: str | Path | None, part: str) -> list[dict[str, Any]
             rows.append(
                 make_result_row(
                     study=NAME, subject=_WHO[searcher], region=part,
-                    quantity=f"share of targets found by saccade {k}", value=share, ci=(ends.low, ends.high),
+                    quantity=f"targets found by saccade {k} [share]", value=share, ci=(ends.low, ends.high),
                     n=n, reference=reference,
                     split="no fitting; Wilson interval over searches",
                 )
@@ -290,8 +292,9 @@ def _describe_similarity(
     tables["human"] = compare_observers(gaze["human"], score)
     rows = [
         make_result_row(
-            study=NAME, subject="people", region=part, quantity="ScanMatch, scanpaths on other images",
-            value=chance["value"], ci=(chance["low"], chance["high"]), n=int(chance["n_images"]),
+            study=NAME, subject="people", region=part,
+            quantity="ScanMatch, scanpaths on other images [0 to 1]", value=chance["value"],
+            ci=(chance["low"], chance["high"]), n=int(chance["n_images"]),
             reference=_OTHER_IMAGE[part], split="no fitting; interval resamples images",
             note="other images: the next one; which ones the reference took is not told",
         )
@@ -302,14 +305,15 @@ def _describe_similarity(
         common: dict[str, Any] = {"study": NAME, "subject": _WHO[searcher], "region": part}
         rows += [
             make_result_row(
-                quantity="ScanMatch", value=found["value"], ci=(found["low"], found["high"]),
+                quantity="ScanMatch [0 to 1]", value=found["value"], ci=(found["low"], found["high"]),
                 chance=chance["value"], n=int(found["n_images"]), reference=_SCANMATCH[part][place],
                 split="no fitting; interval resamples images", note="12 x 8 regions, threshold 3.5, gap 0",
                 **common,
             ),
             make_result_row(
-                quantity="ScanMatch, stored by the authors", value=value, ci=(value - half, value + half),
-                n=PARTS[part].n_images, reference=_STORED_SCANMATCH[part][place],
+                quantity="ScanMatch, stored by the authors [0 to 1]", value=value,
+                ci=(value - half, value + half), n=PARTS[part].n_images,
+                reference=_STORED_SCANMATCH[part][place],
                 split="no fitting; interval from the stored standard error",
                 note="settings of the toolbox are not told", **common,
             ),
@@ -348,6 +352,7 @@ def _describe_saccades(root: str | Path | None, part: str, seed: int) -> list[di
                     study=NAME, subject="people", region=part, quantity="split-half r of saccade counts",
                     value=compute_split_half_reliability(counts, seed=seed), n=counts.shape[1], chance=0.0,
                     reference=_RELIABILITY[part], split="no fitting; 200 splits of the people into 7 and 8",
+                    note="the reference fits the rows of success (0.61)" if part == "ObjArr" else "",
                 )
             )  # fmt: skip
     return rows

@@ -144,7 +144,7 @@ def test_asymmetry_of_people_needs_no_file_and_models_are_found(tmp_path, monkey
     assert indices["note"].str.contains("not here").sum() == 1
     table = result.table.set_index(["subject", "region", "quantity"])
     # Fixations of the miniature are noise, so nobody predicts anybody.
-    match = table.xs("ScanMatch", level="quantity")
+    match = table.xs("ScanMatch [0 to 1]", level="quantity")
     assert np.ptp(match["value"]) < 0.05
     gain = table.loc[("group", "Waldo", "gain over centre bias, other people [bits/fixation]")]
     assert gain["value"] < 0.1
@@ -154,7 +154,7 @@ def test_asymmetry_of_people_needs_no_file_and_models_are_found(tmp_path, monkey
     monkeypatch.setattr(visual_search_asymmetry, "PARTS", {})
     table = analyse(tmp_path, n_permutations=9).table
     own = table[table["subject"] == "eccNET"].set_index("quantity")
-    assert own.loc["asymmetry index, mean of 6 experiments", "value"] == 0
+    assert own.loc["asymmetry index, mean of 6 experiments [-1 to 1]", "value"] == 0
     assert (own.loc["search slope [ms/item]", "value"].abs() < 1e-9).all()
     assert (own["value"].filter(like="saccades until found") == 3).all()
     assert not table["note"].str.contains("not here").any()
