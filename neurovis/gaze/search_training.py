@@ -305,8 +305,11 @@ def _format_asymmetry(measured: dict[str, Any]) -> str:
     for searcher in dict.fromkeys(row["searcher"] for row in rows):
         told: dict[str, list[str]] = {"as people": [], "the other way round": [], "undecided": []}
         for row in (row for row in rows if row["searcher"] == searcher):
-            decided = row["low"] > 0 and row["p_value"] <= _LEVEL
-            verdict = "as people" if decided else "the other way round" if row["high"] < 0 else "undecided"
+            verdict = "undecided"
+            if row["low"] > 0 and row["p_value"] <= _LEVEL:
+                verdict = "as people"
+            elif row["high"] < 0 and row["p_value"] >= 1 - _LEVEL:
+                verdict = "the other way round"
             name = _name_experiment(row["experiment"])
             told[verdict].append(name)
             lines.append(
@@ -329,8 +332,9 @@ Experiments of Gupta et al. (2021), {measured["n_trials"]} displays of each set 
 paper), seeds {", ".join(map(str, measured["seeds"]))}. The index is that of the slopes of reaction time over
 set size, harder against easier condition of people; 95 % intervals over displays, p against displays that
 exchange conditions. "As people" asks for an interval above 0 and p of at most {_LEVEL}, "the other way round"
-for an interval below 0; what is undecided is neither shown by these displays nor excluded. The networks of
-the paper saw ImageNet; this one saw small generated scenes and says nothing about them. Not measured:
+for an interval below 0 and p of at least {1 - _LEVEL}; intervals over fewer than ten displays are rough, and
+what is undecided is neither shown by these displays nor excluded. The networks of the paper saw ImageNet;
+this one saw small generated scenes and says nothing about them. Not measured:
 {", ".join(left) or "none"}.
 
 {chr(10).join(verdicts)}
