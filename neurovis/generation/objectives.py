@@ -69,6 +69,11 @@ class ContrastObjective:
     ------
     ValueError
         If a set is empty, they share a neuroid, or the weight is not positive.
+
+    Notes
+    -----
+    A difference of regions that like similar things changes less with the image than either of them, so it
+    needs a larger scale of guidance for the same effect.
     """
 
     respond: Respond
