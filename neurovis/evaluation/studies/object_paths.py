@@ -91,7 +91,8 @@ def compare_objects_on(
         comparison = compare_oat(
             trials, configs, by=by, n_paths=_N_PATHS, n_bootstraps=_N_BOOTSTRAPS, seed=seed, **training
         )
-        place: dict[str, Any] = {"study": study, "region": f"by {by}", "split": _describe_split(comparison, by)}
+        split = _describe_split(comparison, by)
+        place: dict[str, Any] = {"study": study, "region": f"by {by}", "split": split}
         known = references or {}
         for model, metric, value, low, high, n in comparison.table[
             ["model", "metric", "value", "low", "high", "n_images"]

@@ -71,8 +71,8 @@ def analyse_sti_amazon(
     without scanpaths that are longer than the mean by three standard deviations, as published. The
     transformer is small (64 wide, one layer each; at most 30 epochs), so that all six trainings take minutes
     on one core; published are 512, four layers and 500 epochs. Published results of models are not at hand.
-    With a few hundred scanpaths and no pictures the transformer says no more than distance does, and less than
-    a baseline with the same knowledge of the target.
+    With a few hundred scanpaths and no pictures the transformer says no more than distance does, and less
+    than a baseline with the same knowledge of the target.
     """
     stimuli, fixations = load_sti_amazon(root=root)
     trials = make_grid_trials(stimuli, fixations, GRID)
