@@ -173,11 +173,12 @@ rule judge_images:
         categories=json.dumps(GENERATION["categories"]),
         prompts=json.dumps(GENERATION["prompts"]),
         viewer=GENERATION["viewer"],
+        n_views=GENERATION["options"].get("n_views", 1),
         device=config["device"],
         seed=config["seed"],
     shell:
         "neurovis generation evaluate {params.images} --stimuli $(dirname {input.stimuli})"
         " --encoding {input.encoding} --weights {input.weights} --held-out-weights {input.held_out}"
         " {params.spaces} --categories {params.categories:q} --prompts {params.prompts:q}"
-        " --judge {params.viewer} --responses {input.responses} {params.truth} --subject {wildcards.subject}"
-        " --device {params.device} --seed {params.seed} --out $(dirname {output.table}) > {log} 2>&1"
+        " --judge {params.viewer} --n-views {params.n_views} --responses {input.responses} {params.truth}"
+        " --subject {wildcards.subject} --device {params.device} --seed {params.seed} --out $(dirname {output.table}) > {log} 2>&1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from neurovis.core import StimulusSet
     from neurovis.features.torch_module import ModuleFeatures
+    from neurovis.generation.views import ViewAverage
 
 from neurovis.cli.subregions import find_parts
 
@@ -83,29 +85,21 @@ def guide(
     """Synthesise images that an encoder predicts to drive regions (BrainDiVE)."""
     import shutil
 
-    from torch import nn
-
     from neurovis.cli.judging import choose_neuroids, read_neuroids
-    from neurovis.cli.names import build_features, parse_options
     from neurovis.core import OtherConfigurationError, check_option, make_rng
     from neurovis.encoding.storage import read_encoder
-    from neurovis.encoding.torch_bridge import to_torch
     from neurovis.evaluation.generation import CONTROLS, GUIDED
-    from neurovis.features.differentiable import make_differentiable
     from neurovis.generation.guidance import Guidance
     from neurovis.generation.images import generate_images
     from neurovis.generation.model import load_latent_diffusion
     from neurovis.generation.objectives import ContrastObjective, RegionObjective
     from neurovis.generation.self_attention import SelfAttention
-    from neurovis.generation.views import ViewAverage
 
     for name in control:
         check_option("control", name, CONTROLS)
     neuroids = read_neuroids(encoding, subregions)
     fitted = read_encoder(weights, neuroid_ids=neuroids["neuroid_id"].values.tolist())
-    extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
-    network = nn.Sequential(make_differentiable(extractor), to_torch(fitted)).to(device)
-    respond = ViewAverage(network, n_views=n_views)
+    respond = _make_responses(features, options, fitted, n_views=n_views, device=device)
     chosen = {name: choose_neuroids(neuroids, name, fdr) for name in {*region, suppress} - {""}}
     # As if the rows of the encoder had been dealt out again: other neuroids under the same names.
     order = make_rng(seed, "permuted weights").permutation(neuroids.sizes["neuroid"])
@@ -160,6 +154,7 @@ def evaluate(
     responses: Path | None = typer.Option(None, help="Recorded responses to the natural images."),
     truth: Path | None = typer.Option(None, help="Folder of the simulated truth."),
     best_share: float = typer.Option(0.2, help="Share of the images that re-ranking keeps."),
+    n_views: int = typer.Option(1, help="As in `generation guide`, for the prediction that ranks."),
     n_natural: int = typer.Option(1000, help="Natural images, from the first."),
     subject: str = typer.Option(..., help="Subject, for the captions."),
     section: str = typer.Option(SECTION, help="Section of the report."),
@@ -206,8 +201,12 @@ def evaluate(
     ):
         seen = {name: extract_joined(space, settings, shown, device) for name, shown in sets.items()}
         fitted = read_encoder(path, neuroid_ids=ids)
-        for name in sets:
-            found[name][value] = fitted.predict(seen[name])
+        for name, shown in sets.items():
+            if value == "predicted" and n_views > 1:
+                respond = _make_responses(space, settings, fitted, n_views=n_views, device=device)
+                found[name][value] = _respond_to(respond, shown, device)
+            else:
+                found[name][value] = fitted.predict(seen[name])
     # The last features are those of the held-out backbone, which has not guided.
     natural = {name: compute_naturalness(seen[name], seen["world"]) for name in sets}
     if truth is not None:
@@ -232,7 +231,8 @@ def evaluate(
     about["objective"], about["region"] = about["region"], about["region"].str.split(" - ").str[0]
     own = about.merge(tables["made"], on=["stimulus_id", "region"])
     record = make_provenance(
-        "generation evaluate", {"judge": judge, "best_share": best_share, "fdr": fdr, "seed": seed},
+        "generation evaluate",
+        {"judge": judge, "best_share": best_share, "n_views": n_views, "fdr": fdr, "seed": seed},
         {"weights": weights, "held_out_weights": held_out_weights},
     )  # fmt: skip
     write_table(own, out / "images.tsv", provenance=record)
@@ -305,6 +305,35 @@ def _write_effects(
         provenance=record,
     )
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _make_responses(features: str, options: str, encoder: Any, *, n_views: int, device: str) -> ViewAverage:
+    """Differentiable responses of an encoder to views of images."""
+    from torch import nn
+
+    from neurovis.cli.names import build_features, parse_options
+    from neurovis.encoding.torch_bridge import to_torch
+    from neurovis.features.differentiable import make_differentiable
+    from neurovis.generation.views import ViewAverage
+
+    extractor = cast("ModuleFeatures", build_features(features, parse_options(options)))
+    network = nn.Sequential(make_differentiable(extractor), to_torch(encoder)).to(device)
+    return ViewAverage(network, n_views=n_views)
+
+
+def _respond_to(respond: ViewAverage, stimuli: StimulusSet, device: str) -> NDArray:
+    """Responses (n, n_neuroids) to images of a set, a few of one size at a time."""
+    import numpy as np
+    import torch
+
+    names, parts = stimuli.stimulus_ids, []
+    for start in range(0, len(names), 16):
+        loaded = [stimuli.load(name) for name in names[start : start + 16]]
+        for _, group in groupby(loaded, key=np.shape):
+            images = torch.from_numpy(np.stack(list(group))).to(device).permute(0, 3, 1, 2).float() / 255
+            with torch.no_grad():
+                parts.append(respond(images).cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _join(sets: list[StimulusSet]) -> StimulusSet:

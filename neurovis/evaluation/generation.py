@@ -116,7 +116,9 @@ def compute_naturalness(embedding: ArrayLike, natural: ArrayLike) -> NDArray[np.
     if any((norm == 0).any() for norm in norms):
         raise ValueError("embedding and natural must not hold zeros; drop images that could not be read.")
     cosine = (first / norms[0]) @ (other / norms[1]).T
-    cosine[(first[:, None] == other[None]).all(axis=2)] = -np.inf
+    near, alike = np.nonzero(cosine > 1 - 1e-9)
+    same = (first[near] == other[alike]).all(axis=1)
+    cosine[near[same], alike[same]] = -np.inf
     if not np.isfinite(cosine.max(axis=1)).all():
         raise ValueError("natural must hold images besides the one that is compared; pass more.")
     return cosine.max(axis=1)

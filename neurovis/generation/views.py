@@ -50,16 +50,16 @@ class ViewAverage:
         self,
         respond: Callable[[Tensor], Tensor],
         *,
-        n_views: int = 4,
-        shift: float = 0.1,
-        zoom: float = 0.15,
-        noise_sd: float = 0.05,
+        n_views: int = 8,
+        shift: float = 0.2,
+        zoom: float = 0.3,
+        noise_sd: float = 0.08,
         seed: int = 0,
     ) -> None:
         check_array("n_views", n_views, ndim=0, minimum=1, remedy="1 is the plain view")
         for name, value in (("shift", shift), ("zoom", zoom)):
             check_array(name, value, ndim=0, minimum=0, maximum=0.5, remedy="pass a share of the side")
-        check_array("noise_sd", noise_sd, ndim=0, minimum=0, remedy="pass for example 0.05")
+        check_array("noise_sd", noise_sd, ndim=0, minimum=0, remedy="pass for example 0.08")
         self.respond, self.n_views = respond, int(n_views)
         self._noise_sd, self._seed = noise_sd, seed
         draws = torch.from_numpy(make_rng(seed, "views").uniform(-1, 1, (self.n_views, 3)))
