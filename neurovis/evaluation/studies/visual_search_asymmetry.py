@@ -352,7 +352,7 @@ def _describe_saccades(root: str | Path | None, part: str, seed: int) -> list[di
                     study=NAME, subject="people", region=part, quantity="split-half r of saccade counts",
                     value=compute_split_half_reliability(counts, seed=seed), n=counts.shape[1], chance=0.0,
                     reference=_RELIABILITY[part], split="no fitting; 200 splits of the people into 7 and 8",
-                    note="the reference fits the rows of success (0.61)" if part == "ObjArr" else "",
+                    note="the reference may count other searches" if part == "ObjArr" else "",
                 )
             )  # fmt: skip
     return rows
