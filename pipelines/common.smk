@@ -219,9 +219,12 @@ def preferred_of(dataset):
             for part in ("generation", "captioning")
             for subject in config[part]["subjects"]
         ),
+        # Without options, no caption is drawn.
         *(
             f"results/{dataset}/captioning/illustrations/sub-{subject}/summary.tsv"
-            for subject in CAPTIONING["subjects"]
+            for subject in (
+                CAPTIONING["subjects"] if CAPTIONING["illustrations"] else []
+            )
         ),
         *(
             [f"results/{dataset}/generation/subregions/neuroids.tsv"]

@@ -93,23 +93,25 @@ def illustrate(
     respond = nn.Sequential(make_differentiable(extractor), to_torch(encoder)).to(device)
     denoiser = load_latent_diffusion(model, device=device)
 
-    def make(name: str) -> StimulusSet:
+    def make() -> StimulusSet:
         # Nothing guides: the objective only says what the captioned encoder predicts.
         unguided = {region: Guidance(RegionObjective(respond, own), 0.0) for region, own in columns.items()}
-        return generate_images(
-            denoiser, out / "images", unguided, seeds=range(n_images), control=name, batch_size=batch_size,
-            prompts={region: texts[name] for region, texts in drawn.items()}, prompt_scale=prompt_scale,
-            n_steps=n_steps, size_dva=(size_dva, size_dva), name="illustrations",
-        )  # fmt: skip
+        for name in kind:
+            made = generate_images(
+                denoiser, out / "images", unguided, seeds=range(n_images), control=name,
+                prompts={region: texts[name] for region, texts in drawn.items()}, batch_size=batch_size,
+                prompt_scale=prompt_scale, n_steps=n_steps, size_dva=(size_dva, size_dva),
+                name="illustrations",
+            )  # fmt: skip
+        return made
 
-    for number, name in enumerate(kind):
-        try:
-            made = make(name)
-        except OtherConfigurationError:
-            if not replace or number:
-                raise
-            shutil.rmtree(out / "images")
-            made = make(name)
+    try:
+        made = make()
+    except OtherConfigurationError:
+        if not replace:
+            raise
+        shutil.rmtree(out / "images")
+        made = make()
 
     world = read_stimulus_set(stimuli)
     world = world.subset(world.stimulus_ids[-n_natural:])
