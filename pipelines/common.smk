@@ -219,11 +219,13 @@ def preferred_of(dataset):
             for part in ("generation", "captioning")
             for subject in config[part]["subjects"]
         ),
-        # Without options, no caption is drawn.
+        # With n_images: 0 no caption is drawn.
         *(
             f"results/{dataset}/captioning/illustrations/sub-{subject}/summary.tsv"
             for subject in (
-                CAPTIONING["subjects"] if CAPTIONING["illustrations"] else []
+                CAPTIONING["subjects"]
+                if CAPTIONING["illustrations"].get("n_images", 1)
+                else []
             )
         ),
         *(
