@@ -35,6 +35,7 @@ from neurovis.generation.objectives import RegionObjective
 from neurovis.generation.sampling import make_noise, sample
 from neurovis.generation.schedules import make_schedule
 from neurovis.generation.self_attention import blur_latents, find_attention, watch_attention
+from neurovis.generation.views import ViewAverage
 
 _SD21_UNET = {
     "sample_size": 64, "block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": (5, 10, 20, 20),
@@ -182,16 +183,17 @@ def run_world(options: argparse.Namespace) -> None:
     region = np.flatnonzero(subject.table["region"] == options.region)
     readout = to_torch(encoder)
     objectives = []
-    for antialias in (False, True):
-        respond = nn.Sequential(make_differentiable(extractor, antialias=antialias), readout)
-        objectives.append(RegionObjective(respond.to(options.device), region))
+    for antialias, n_views in ((False, 1), (True, options.views)):
+        network = nn.Sequential(make_differentiable(extractor, antialias=antialias), readout)
+        respond = ViewAverage(network.to(options.device), n_views=n_views)
+        objectives.append(RegionObjective(respond, region))
     found = run_both(options, model, (objectives[0], objectives[1]), options.scale)
     category = CATEGORIES.index(CATEGORY_OF_REGION[options.region])
     for name, (_, images) in found.items():
         pixels = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
         share = (classify_images(pixels).argmax(axis=1) == category).mean()
         with torch.no_grad():
-            predicted = objectives[1](images.to(options.device)).mean()
+            predicted = objectives[0](images.to(options.device)).mean()
         true = compute_true_responses(subject, pixels)[:, region].mean()
         print(
             f"{name:>10}: {len(pixels)} images, {share:.2f} judged {CATEGORIES[category]}, predicted "
@@ -302,6 +304,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--fast-steps", type=int, default=25)
     parser.add_argument("--every", type=int, default=2)
+    parser.add_argument("--views", type=int, default=4, help="of each image, in the fast way")
     parser.add_argument("--decode-scale", type=float)
     parser.add_argument("--scale", type=float, default=130.0)
     parser.add_argument("--fast-scale", type=float, help="of the fast way, if another")
