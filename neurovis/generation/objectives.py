@@ -72,8 +72,8 @@ class ContrastObjective:
 
     Notes
     -----
-    A difference of regions that like similar things changes less with the image than either of them, so it
-    needs a larger scale of guidance for the same effect.
+    The difference of two regions that like similar things may change less with the image than either of
+    them; try a larger scale of guidance.
     """
 
     respond: Respond

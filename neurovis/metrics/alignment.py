@@ -150,7 +150,7 @@ def _fill(
         low, high, k = max(1, total - m), min(n, total - 1), left[total]
         here, before = (slice(low, high + 1), slice(k)), (slice(low - 1, high), slice(k))
         shape = (high + 1 - low, k)
-        gained, places = (memory[: shape[0] * k].reshape(shape) for memory in (gain, index))
+        gained, places = gain[: shape[0] * k].reshape(shape), index[: shape[0] * k].reshape(shape)
         np.add(above[before], beside[m - total + low : m - total + high + 1, :k], out=places)
         # All are valid: "wrap" is the mode that checks least.
         np.take(flat, places, out=gained, mode="wrap")
