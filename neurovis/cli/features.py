@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from neurovis.features.video import VideoFeatures
 
 NAME = "features"
 app = typer.Typer(help="Feature spaces of stimuli.", no_args_is_help=True)
@@ -177,9 +180,10 @@ def fine_tune(
         "movie_column": movie_column, "layer": layer, "n_blocks": n_blocks, "n_epochs": n_epochs,
         "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed,
     }  # fmt: skip
+    extractor = cast("VideoFeatures", build_features(features, parse_options(options)))  # checked below
     result = fine_tune_video(
-        build_features(features, parse_options(options)), shown, data, validation_movies=validation_share,
-        device=device, checkpoint=checkpoint, **chosen,
+        extractor, shown, data, validation_movies=validation_share, device=device, checkpoint=checkpoint,
+        **chosen,
     )  # fmt: skip
     config = {"features": features, "options": options, "region": region, **chosen}
     inputs = {"responses": responses, "stimuli": stimuli / "stimuli.tsv"}
