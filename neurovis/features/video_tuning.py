@@ -109,6 +109,8 @@ def fine_tune_video(
 
     Raises
     ------
+    TypeError
+        If the extractor is no video encoder.
     ValueError
         If clips overlap in time, rows are no stimuli, a response is missing, the validation movies are none,
         unknown or all, or a layer, column or number of blocks does not exist.
@@ -119,6 +121,11 @@ def fine_tune_video(
     mean of the samples in which the response to it peaks. Neuroids count alike: leave out those without
     reliable responses.
     """
+    if not isinstance(extractor, VideoFeatures):
+        raise TypeError(
+            f"extractor must be a video encoder, got {type(extractor).__name__}; pass for example "
+            "make_huggingface_video('MCG-NJU/videomae-base')."
+        )
     if extractor.sampling.step_s is not None:
         raise ValueError(
             f"extractor must take one clip of a stimulus, got step_s={extractor.sampling.step_s}; leave it "

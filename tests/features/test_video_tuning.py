@@ -246,6 +246,8 @@ def test_says_what_is_wrong(training):
     stimuli, data = training
     extractor = make_huggingface_video(config=TINY)
     many = make_huggingface_video(config=TINY, fps=4.0, step_s=1.0)
+    with pytest.raises(TypeError, match="must be a video encoder, got str"):
+        fine_tune_video("videomae", stimuli, data)
     with pytest.raises(ValueError, match=r"one clip of a stimulus, got step_s=1\.0"):
         fine_tune_video(many, stimuli, data)
     with pytest.raises(ValueError, match="n_blocks must lie between 1 and the 2 blocks"):
