@@ -185,6 +185,14 @@ def bank_images_of(dataset):
     )
 
 
+def guide_encoders_of(dataset, suffix):
+    """Files of the ridge encoders of all subjects on the guide's features."""
+    return [
+        f"results/{dataset}/encoding/sub-{subject}_features-{GENERATION['guide']}_encoder-ridge_{suffix}"
+        for subject in subjects_of(dataset)
+    ]
+
+
 def bank_options_of(dataset, images):
     """The sources of a bank as options of the command."""
     if dataset == "simulated":

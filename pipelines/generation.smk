@@ -2,14 +2,6 @@
 GENERATED = "results/{dataset}/generation/sub-{subject}"
 
 
-def guide_encoders_of(dataset, suffix):
-    """Files of the ridge encoders of all subjects on the guide's features."""
-    return [
-        f"results/{dataset}/encoding/sub-{subject}_features-{GENERATION['guide']}_encoder-ridge_{suffix}"
-        for subject in subjects_of(dataset)
-    ]
-
-
 rule fit_role:
     # guide: what the images follow; judge: another backbone, fitted to the stimuli that the guide never saw.
     input:
