@@ -18,7 +18,7 @@ $(READY): uv.lock pyproject.toml
 	  echo "neurovis needs Python 3.11 (brain-score's pins); found $$($(PYTHON) --version). Give PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --all-extras --inexact --quiet
+	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --frozen --all-extras --inexact --compile-bytecode --quiet
 	@touch $(READY)
 
 # A run that was killed leaves its lock behind; what it finished is kept and the rest goes on.
