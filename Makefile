@@ -24,7 +24,7 @@ $(READY): uv.lock pyproject.toml
 # A run that was killed leaves its lock behind; what it finished is kept and the rest goes on.
 UNLOCK = test -z "$$(ls .snakemake/locks 2>/dev/null)" || $(BIN)/snakemake --unlock --quiet all
 
-demo: $(READY)  ## simulate, analyse and report: results/report.html, about six minutes on two cores
+demo: $(READY)  ## simulate, analyse and report: results/report.html, about 8 minutes on two cores
 	@$(UNLOCK)
 	$(BIN)/snakemake --profile pipelines/profiles/local --cores $(CORES)
 	@echo "Report: $(CURDIR)/results/report.html"
