@@ -197,7 +197,7 @@ def _draw(
         [f"{row.region}: {row.reference}" for row in effects.itertuples()], effects["difference"],
         lower=effects["ci_low"], upper=effects["ci_high"], chance=[0.0] * len(effects),
         passed=(effects["ci_low"] > 0).to_numpy(),
-        label=f"{value} response to own captions' images minus that to others (95 % interval)",
+        label=f"{value} response, own minus other captions (95 % interval)",
     )  # fmt: skip
     write_figure(
         axes, out / "effects.png", title=f"Own captions against others, subject {subject}",
