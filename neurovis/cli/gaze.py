@@ -250,15 +250,21 @@ def search_asymmetry(
     summary = pd.concat(
         [report.summary.assign(searcher=name) for name, report in reports.items()], ignore_index=True
     )
-    axes = plot_curves(
-        summary.assign(curve=summary["searcher"] + ", " + summary["condition"]), x="set_size", y="rt_ms",
-        by="curve", interval=None, x_label="items", y_label="reaction time [ms]",
-    )  # fmt: skip
-    write_figure(
-        axes, out / "reaction_times.png", title="Reaction times over set size",
-        caption="252 ms a fixation and 376 ms, the published constants.",
-        section=section, order=3, provenance=record,
-    )  # fmt: skip
+    curves = summary.assign(
+        curve=summary["searcher"] + ", " + summary["condition"],
+        experiment=[CONDITIONS[name].experiment for name in summary["condition"]],
+    )
+    for number, rows in curves.groupby("experiment"):
+        axes = plot_curves(
+            rows, x="set_size", y="rt_ms", by="curve", interval=None, x_label="items",
+            y_label="reaction time [ms]",
+        )  # fmt: skip
+        write_figure(
+            axes, out / f"reaction_times-{number}.png",
+            title=f"Reaction times over set size, experiment {number}",
+            caption="252 ms a fixation and 376 ms, the published constants.",
+            section=section, order=3, provenance=record,
+        )  # fmt: skip
     n_in = {"pool 3": 202, "pool 4": 101, "pool 5": 51}  # of a display of 11.3 degrees
     rings = {
         layer: compute_rings(n_in[layer], px_per_deg=ECCNET_PX_PER_DEG[depth], slope=ECCNET_SLOPES[depth])
