@@ -342,10 +342,7 @@ class TestWorld:
 
     def test_the_shipped_model_knows_the_searcher(self, bank):
         trials = WorldSearcher(bank).make_trials(80, seed=4)
-        try:
-            shipped = load_oat()
-        except FileNotFoundError:
-            pytest.skip("models/oat-world is not there; make it with neurovis gaze train-oat-world")
+        shipped = load_oat()
         blind = [ObjectTrial(**{**t.__dict__, "query": np.full_like(t.query, 128)}) for t in trials]
         spatial = fit_spatial_baseline(WorldSearcher(bank).make_trials(200, seed=5), ("distance", "visited"))
         seen, unseen, near = (
