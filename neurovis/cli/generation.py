@@ -61,7 +61,7 @@ def guide(
     n_seeds: int = typer.Option(10, help="Images of each region and scale."),
     first_seed: int = typer.Option(0, help="Seed of the first of them."),
     n_steps: int = typer.Option(50, help="Denoising steps."),
-    sampler: str = typer.Option("dpm++", help="dpm++, ddim or euler."),
+    sampler: str = typer.Option("dpm++", help="dpm++, sde-dpm++, ddim or euler."),
     self_attention: float = typer.Option(0.0, help="Weight of self-attention guidance; the paper: 0.75."),
     gradient: str = typer.Option("decoder_only", help="full (the paper) or decoder_only."),
     n_views: int = typer.Option(1, help="Views of each image that the encoder sees; the paper: 1."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -107,11 +107,12 @@ def sample(
     self_attention : SelfAttention, optional
         Self-attention guidance, which the paper adds with weight 0.75.
     seeds : sequence of int
-        An image depends on its seed, never on the others, up to the rounding of a batched network. The noise
-        is that of ``torch.Generator("cpu").manual_seed(seed)``.
+        An image depends on its seed, never on the others, up to the rounding of a batched network. Its noise
+        comes from ``torch.Generator("cpu").manual_seed(seed)``, that of a stochastic sampler's steps after
+        the first.
     n_steps : int
         Evaluations of the network for each image.
-    sampler : {"dpm++", "ddim", "euler"}
+    sampler : {"dpm++", "sde-dpm++", "ddim", "euler"}
         As in :func:`neurovis.generation.schedules.make_schedule`.
     prompt : str or sequence of str of the seeds' length
         Text; empty for none.
@@ -149,11 +150,11 @@ def sample(
     with _make_progress(len(seeds) * n_steps) as bar:
         for first in range(0, len(seeds), batch_size):
             batch = seeds[first : first + batch_size]
-            noise = make_noise(batch, shape).to(model.device, _choose_dtype(model))
+            draw = _draw_noise(batch, shape, model)
             predict, plain = _make_predictions(model, prompts[first : first + batch_size], prompt_scale)
             latents, log = denoise(
-                noise * schedule.start, schedule, predict, guidance=guidance, decode=model.decode,
-                attending=_attend(model, self_attention, plain), report=bar.update,
+                draw() * schedule.start, schedule, predict, guidance=guidance, decode=model.decode,
+                attending=_attend(model, self_attention, plain), draw=draw, report=bar.update,
             )  # fmt: skip
             with torch.no_grad():
                 images.append(model.decode(latents).clamp(0, 1).float().cpu())
@@ -173,6 +174,7 @@ def denoise(
     guidance: Guidance | None = None,
     decode: Decode | None = None,
     attending: Attending | None = None,
+    draw: Callable[[], Tensor] | None = None,
     report: Any = None,
 ) -> tuple[Tensor, GuidanceLog]:
     """Latents from noise, for any network and decoder.
@@ -191,6 +193,9 @@ def denoise(
         Latents to images; needed for the guidance.
     attending : Attending, optional
         Self-attention guidance.
+    draw : callable, optional
+        Gives standard normal noise of the latents' shape in each call; needed where the schedule is
+        stochastic.
     report : callable, optional
         Called with the number of images after each step.
 
@@ -203,7 +208,7 @@ def denoise(
     Raises
     ------
     ValueError
-        If guidance has no decoder, or the latents are no longer finite.
+        If guidance has no decoder, a stochastic schedule no noise, or the latents are no longer finite.
     """
     n_steps = len(schedule)
     guided, computed = _find_guided(guidance, n_steps)
@@ -229,7 +234,8 @@ def denoise(
             moved = noise + _compute_attending(attending, noise, seen, latents, schedule, step)
         if step in guided and gradient is not None:
             moved = moved - schedule.sigma[step] * gradient
-        latents, before = schedule.advance(moved, latents, before, step)
+        fresh = draw() if schedule.stochastic and draw is not None else None
+        latents, before = schedule.advance(moved, latents, before, step, fresh)
         if report is not None:
             report(len(latents))
     if not torch.isfinite(latents).all():
@@ -242,8 +248,13 @@ def denoise(
 
 def make_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise (n, *shape), float32 on the CPU, one generator for each seed."""
-    parts = [torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)) for seed in seeds]
-    return torch.stack(parts)
+    return make_noise_source(seeds, shape)()
+
+
+def make_noise_source(seeds: Sequence[int], shape: tuple[int, ...]) -> Callable[[], Tensor]:
+    """Function that gives new noise as of :func:`make_noise` in each call, of which that is the first."""
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    return lambda: torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
 def _guide(
@@ -325,9 +336,11 @@ def _attend(model: LatentDiffusion, settings: SelfAttention | None, predict: Pre
     return Attending(settings, find_attention(model.unet), predict)
 
 
-def _choose_dtype(model: LatentDiffusion) -> torch.dtype:
-    """Precision of the latents: float32, or float64 for a network in float64."""
-    return torch.float64 if model.unet.dtype == torch.float64 else torch.float32
+def _draw_noise(seeds: Sequence[int], shape: tuple[int, ...], model: LatentDiffusion) -> Callable[[], Tensor]:
+    """Source of noise where the model is, in float32, or float64 for a network in float64."""
+    source = make_noise_source(seeds, shape)
+    dtype = torch.float64 if model.unet.dtype == torch.float64 else torch.float32
+    return lambda: source().to(model.device, dtype)
 
 
 def _make_progress(n: int) -> Any:

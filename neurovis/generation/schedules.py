@@ -1,4 +1,4 @@
-"""Noise levels and the step between them: DPM-Solver++ (2M), DDIM and Euler in one form.
+"""Noise levels and the step between them: DPM-Solver++ (2M, also with noise), DDIM and Euler in one form.
 
 The state is always ``z = a x0 + s eps`` with ``a**2 + s**2 = 1`` (variance-preserving), for every sampler, so
 that guidance is written once. In these coordinates DDIM (Song, Meng & Ermon 2021, ICLR, eq. 12 without
@@ -21,6 +21,7 @@ from neurovis.core import check_option, import_optional
 
 _SCHEDULERS = {
     "dpm++": "DPMSolverMultistepScheduler",
+    "sde-dpm++": "DPMSolverMultistepScheduler",
     "ddim": "DDIMScheduler",
     "euler": "EulerDiscreteScheduler",
 }
@@ -55,6 +56,8 @@ class Schedule:
         What the network's output is.
     second_order : bool
         Whether a step uses the estimate of the step before.
+    stochastic : bool
+        Whether a step takes more noise away than it has to and adds as much anew.
     """
 
     timesteps: Tensor
@@ -65,6 +68,7 @@ class Schedule:
     start: float
     prediction: str
     second_order: bool
+    stochastic: bool = False
 
     def __len__(self) -> int:
         """Number of steps."""
@@ -81,7 +85,7 @@ class Schedule:
         return (latents - self.sigma[step] * noise) / self.alpha[step]
 
     def advance(
-        self, noise: Tensor, latents: Tensor, before: Tensor | None, step: int
+        self, noise: Tensor, latents: Tensor, before: Tensor | None, step: int, fresh: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """One step towards the image.
 
@@ -96,6 +100,8 @@ class Schedule:
             of second order.
         step : int
             Number of the step.
+        fresh : Tensor of shape (n, ...), optional
+            Standard normal noise; needed where the schedule is stochastic.
 
         Returns
         -------
@@ -108,7 +114,14 @@ class Schedule:
         -----
         With ``ratio = (s' a) / (a' s)``, which is exp(-h) in the notation of Lu et al.,
         ``z' = (s' / s) z + a' (1 - ratio) D``: D is the clean estimate, or with the second order its linear
-        extrapolation to the middle of the step in log signal-to-noise (their eq. 13 and algorithm 2).
+        extrapolation to the middle of the step in log signal-to-noise (their eq. 13 and algorithm 2). A
+        stochastic step keeps only ``ratio`` times that noise, goes as if twice as far and adds new noise of
+        variance ``s'^2 (1 - ratio^2)`` (their SDE-DPM-Solver++ 2M), so that errors of earlier steps fade.
+
+        Raises
+        ------
+        ValueError
+            If noise is needed and not given.
         """
         clean = self.to_clean(noise, latents, step)
         estimate = clean
@@ -116,7 +129,12 @@ class Schedule:
             estimate = clean + (clean - before) * (self._log_ratio(step) / (2 * self._log_ratio(step - 1)))
         ratio = self.sigma_next[step] * self.alpha[step] / (self.alpha_next[step] * self.sigma[step])
         moved = (self.sigma_next[step] / self.sigma[step]) * latents
-        return moved + self.alpha_next[step] * (1 - ratio) * estimate, clean
+        if not self.stochastic:
+            return moved + self.alpha_next[step] * (1 - ratio) * estimate, clean
+        if fresh is None:
+            raise ValueError("fresh must be standard normal noise for a stochastic schedule, got None.")
+        renewed = self.sigma_next[step] * math.sqrt(1 - ratio**2) * fresh
+        return ratio * moved + self.alpha_next[step] * (1 - ratio**2) * estimate + renewed, clean
 
     def _is_second_order(self, step: int) -> bool:
         return self.second_order and step > 0 and self.sigma_next[step] > 0
@@ -137,8 +155,9 @@ def make_schedule(config: Mapping[str, Any], *, n_steps: int, sampler: str = "dp
         ``prediction_type``, ``timestep_spacing``, ``use_karras_sigmas`` and so on.
     n_steps : int
         Steps from noise to image.
-    sampler : {"dpm++", "ddim", "euler"}
-        DPM-Solver++ 2M (second order, midpoint, ending at no noise), DDIM without noise, or Euler.
+    sampler : {"dpm++", "sde-dpm++", "ddim", "euler"}
+        DPM-Solver++ 2M (second order, midpoint, ending at no noise), the same with noise added in each step
+        (SDE-DPM-Solver++ 2M), DDIM without noise, or Euler.
 
     Returns
     -------
@@ -162,7 +181,7 @@ def make_schedule(config: Mapping[str, Any], *, n_steps: int, sampler: str = "dp
     if not 1 <= n_steps <= n_train:
         raise ValueError(f"n_steps must be between 1 and {n_train}, got {n_steps}; pass for example 50.")
     own: dict[str, Any] = {"clip_sample": False} if sampler == "ddim" else {}
-    if sampler == "dpm++":
+    if _SCHEDULERS[sampler] == "DPMSolverMultistepScheduler":
         own = {
             "algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint",
             "final_sigmas_type": "zero",
@@ -179,7 +198,8 @@ def make_schedule(config: Mapping[str, Any], *, n_steps: int, sampler: str = "dp
         start = float(scheduler.init_noise_sigma) * (float(alpha[0]) if sampler == "euler" else 1.0)
     return Schedule(
         scheduler.timesteps, *_list_levels(alpha), *_list_levels(alpha_next), start=start,
-        prediction=prediction, second_order=sampler == "dpm++",
+        prediction=prediction, second_order=sampler in ("dpm++", "sde-dpm++"),
+        stochastic=sampler == "sde-dpm++",
     )  # fmt: skip
 
 

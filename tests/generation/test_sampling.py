@@ -9,7 +9,7 @@ import torch
 from neurovis.generation.guidance import Guidance, compute_guidance
 from neurovis.generation.model import LatentDiffusion, load_latent_diffusion
 from neurovis.generation.sampling import denoise, make_noise, sample
-from neurovis.generation.schedules import make_schedule
+from neurovis.generation.schedules import SAMPLERS, make_schedule
 from neurovis.generation.self_attention import SelfAttention
 
 SIZE = (16, 16)
@@ -125,11 +125,12 @@ def test_a_small_decode_gives_the_gradient_of_the_shrunk_latents():
     assert float(half.norm() / one.norm()) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("sampler", ["dpm++", "sde-dpm++"])
 @pytest.mark.parametrize("gradient", ["full", "decoder_only"])
-def test_a_batch_equals_single_images(model, gradient):
+def test_a_batch_equals_single_images(model, gradient, sampler):
     options = {
         "guidance": Guidance(redness, 2.0, gradient=gradient), "n_steps": 4, "size_px": SIZE,
-        "self_attention": SelfAttention(),
+        "self_attention": SelfAttention(), "sampler": sampler,
     }  # fmt: skip
     together = sample(model, seeds=[3, 7, 4], **options)
     for row, seed in enumerate((3, 7, 4)):
@@ -140,7 +141,7 @@ def test_a_batch_equals_single_images(model, gradient):
     torch.testing.assert_close(parts.images, together.images, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim", "euler"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_scale_zero_is_the_plain_sampler_bit_for_bit(model, sampler):
     options = {"seeds": [1, 2], "n_steps": 3, "sampler": sampler, "size_px": SIZE}
     plain = sample(model, **options)
@@ -149,7 +150,7 @@ def test_scale_zero_is_the_plain_sampler_bit_for_bit(model, sampler):
     assert np.isnan(zero.log.value).all()
 
 
-@pytest.mark.parametrize("sampler", ["dpm++", "ddim", "euler"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_guidance_raises_the_objective(model, sampler):
     options = {"seeds": [1, 2], "n_steps": 6, "sampler": sampler, "size_px": SIZE}
     values = [

@@ -15,7 +15,13 @@ CONFIGS = {
     "linear": {"beta_schedule": "linear", "timestep_spacing": "linspace", "num_train_timesteps": 400},
     "karras": {**BASE, "use_karras_sigmas": True},
 }
-NAMES = {"dpm++": "DPMSolverMultistepScheduler", "ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler"}
+NAMES = {
+    "dpm++": "DPMSolverMultistepScheduler",
+    "sde-dpm++": "DPMSolverMultistepScheduler",
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+}
+OWN = {"ddim": {"clip_sample": False}, "sde-dpm++": {"algorithm_type": "sde-dpmsolver++"}}
 
 
 def _fake_network(scaled, timestep):
@@ -31,8 +37,7 @@ def test_equals_the_scheduler_of_diffusers(sampler, config, prediction, n_steps)
     import diffusers
 
     settings = {**CONFIGS[config], "prediction_type": prediction}
-    own = {"clip_sample": False} if sampler == "ddim" else {}
-    scheduler = getattr(diffusers, NAMES[sampler]).from_config({**settings, **own})
+    scheduler = getattr(diffusers, NAMES[sampler]).from_config({**settings, **OWN.get(sampler, {})})
     scheduler.set_timesteps(n_steps)
     noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     theirs = noise * scheduler.init_noise_sigma
@@ -42,9 +47,11 @@ def test_equals_the_scheduler_of_diffusers(sampler, config, prediction, n_steps)
     ours, before = noise.double() * schedule.start, None
     for step, timestep in enumerate(scheduler.timesteps):
         output = _fake_network(scheduler.scale_model_input(theirs, timestep), timestep)
-        theirs = scheduler.step(output, timestep, theirs, return_dict=False)[0]
+        fresh = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(step))
+        given = {"variance_noise": fresh} if sampler == "sde-dpm++" else {}
+        theirs = scheduler.step(output, timestep, theirs, return_dict=False, **given)[0]
         own_noise = schedule.to_noise(_fake_network(ours, timestep), ours, step)
-        ours, before = schedule.advance(own_noise, ours, before, step)
+        ours, before = schedule.advance(own_noise, ours, before, step, fresh.double())
         # Euler's scheduler keeps its state on another scale: x = z / a.
         scale = schedule.alpha_next[step] if sampler == "euler" else 1.0
         torch.testing.assert_close(ours.float(), theirs * scale, rtol=2e-4, atol=2e-4)
@@ -71,6 +78,20 @@ def test_second_order_is_more_exact_than_first():
         return abs(float(z) - 0.5 / first)
 
     assert run("dpm++", 20) < 0.3 * run("euler", 20)
+
+
+def test_a_stochastic_sampler_keeps_the_distribution():
+    """The spread of data from N(0, 0.5^2), whose eps is known, comes out, and needs noise to do so."""
+    schedule = make_schedule({**BASE, "beta_end": 0.02}, n_steps=100, sampler="sde-dpm++")
+    rng = torch.Generator().manual_seed(0)
+    z, before = torch.randn(20_000, generator=rng, dtype=torch.float64), None
+    for step in range(len(schedule)):
+        variance = (0.5 * schedule.alpha[step]) ** 2 + schedule.sigma[step] ** 2
+        fresh = torch.randn(z.shape, generator=rng, dtype=torch.float64)
+        z, before = schedule.advance(schedule.sigma[step] / variance * z, z, before, step, fresh)
+    assert float(z.std()) == pytest.approx(0.5, abs=0.015)
+    with pytest.raises(ValueError, match="fresh must be standard normal noise"):
+        schedule.advance(z, z, None, 0)
 
 
 @pytest.mark.parametrize(
