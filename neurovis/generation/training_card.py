@@ -15,6 +15,7 @@ def format_card(config: Mapping[str, Any]) -> str:
     training, widths = config["training"], ", ".join(map(str, config["unet_channels"]))
     minutes, rebuilt = training["minutes"], quality["reconstruction"]
     frechet, near, n_samples = quality["frechet"], quality["neighbours"], quality["n_samples"]
+    free, flowing = quality["unguided"], quality["deterministic"]
     parts = [
         f"# {config['name']}",
         _fill(
@@ -43,27 +44,32 @@ def format_card(config: Mapping[str, Any]) -> str:
         ),
         _fill(
             f"""Measured with {n_samples} samples without guidance, {n_samples} with prompts (guidance
-            {quality["guidance_scale"]:g}), each of 50 steps of DPM-Solver++ (2M), and {2 * n_samples} unseen
-            scenes (seed {quality["scene_seed"]}):"""
+            {quality["guidance_scale"]:g}), each of 50 steps of SDE-DPM-Solver++ (2M), {n_samples} without
+            guidance and without noise in the steps (DPM-Solver++ 2M), and {2 * n_samples} unseen scenes (seed
+            {quality["scene_seed"]}):"""
         ),
         _list(
             f"""**Reconstruction** of unseen scenes: {rebuilt["psnr_db"]:.1f} dB, SSIM
             {rebuilt["ssim"]:.3f}.""",
             f"""**Fréchet distance** to unseen scenes in worldnet's pooled features: samples
-            {frechet["samples"]:.2f}, reconstructions {frechet["reconstructions"]:.2f}, other unseen scenes
-            {frechet["other_half"]:.2f}. The autoencoder was trained with worldnet's first stages, which
-            flatters the first two.""",
+            {frechet["samples"]:.2f}, without noise {frechet["deterministic"]:.2f}, reconstructions
+            {frechet["reconstructions"]:.2f}, other unseen scenes {frechet["other_half"]:.2f}. The
+            autoencoder was trained with worldnet's first stages, which flatters all but the last.""",
             f"""**Nearest training image** at 16 x 16, median of the root mean squared difference in grey
             levels: samples {near["samples"]:.1f}, unseen scenes {near["unseen"]:.1f};
             {near["share_closer"]:.3f} of the samples are closer to one than 99 in 100 unseen scenes are.""",
             f"""**World-judge** is right on {quality["unseen"]["accuracy"]:.3f} of unseen scenes; its mean
             confidence is {quality["unseen"]["confidence"]:.3f} there and
-            {quality["unguided"]["confidence"]:.3f} on samples without guidance.""",
+            {free["confidence"]:.3f} on samples without guidance ({flowing["confidence"]:.3f} without
+            noise).""",
+            f"""**Categories in proportion**: the shares of categories in samples and in unseen scenes differ
+            by a total variation of {free["distance"]:.3f} ({flowing["distance"]:.3f} without noise); 95 of
+            100 pairs of equal sets of this size stay below {free["chance_distance"]:.3f}.""",
         ),
         _fill(
             """What world-judge finds, which has seen neither these scenes nor the model: shares of samples
-            without guidance, of unseen scenes, and share of samples of "a photo of <category>" that are
-            found to be so:"""
+            without guidance, with noise in the steps and without, of unseen scenes, and share of samples of
+            "a photo of <category>" that are found to be so:"""
         ),
         _format_table(quality),
         "Weights, by SHA-256:",
@@ -82,9 +88,10 @@ def _list(*items: str) -> str:
 
 
 def _format_table(quality: Mapping[str, Any]) -> str:
-    lines = ["| | samples | unseen scenes | prompts followed |", "|---|---|---|---|"]
+    lines = ["| | samples | without noise | unseen scenes | prompts followed |", "|---|---|---|---|---|"]
     for level in ("categories", "subtypes"):
         for name, share in quality["unguided"][level].items():
             followed = f"{quality['prompts'][name]:.3f}" if name in quality["prompts"] else ""
-            lines.append(f"| {name} | {share:.3f} | {quality['unseen'][level][name]:.3f} | {followed} |")
+            others = [quality[kind][level][name] for kind in ("deterministic", "unseen")]
+            lines.append(f"| {name} | {share:.3f} | {others[0]:.3f} | {others[1]:.3f} | {followed} |")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,13 @@ def embed_worldnet(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def sample_images(
-    pipeline: Any, prompts: Sequence[str], *, guidance_scale: float, seed: int
+    pipeline: Any, prompts: Sequence[str], *, guidance_scale: float, seed: int, stochastic: bool = True
 ) -> NDArray[np.uint8]:
-    """One image (n, size, size, 3) of each prompt: 50 steps of DPM-Solver++ (2M), as diffusers does them."""
+    """One image (n, size, size, 3) of each prompt, by diffusers: 50 steps of (SDE-)DPM-Solver++ (2M)."""
     diffusers = import_optional("diffusers", extra="diffusion")
-    scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++"
+    )
     runner = diffusers.StableDiffusionPipeline(
         **{**pipeline.components, "scheduler": scheduler}, requires_safety_checker=False
     )
@@ -124,11 +126,14 @@ def measure_diffusion(
     dict
         ``reconstruction``: ``psnr_db`` and ``ssim`` of unseen scenes through the autoencoder.
         ``unguided``: what world-judge calls samples with the empty prompt: ``categories`` and ``subtypes``,
-        name -> share, and ``confidence``, the mean probability of the category that it chose. ``unseen``: the
-        same of unseen scenes, and ``accuracy``, how often the judge is right there. ``prompts``: category ->
+        name -> share, ``confidence``, the mean probability of the category that it chose, and ``distance``,
+        the total variation between these shares of categories and those of the unseen scenes, beside
+        ``chance_distance``, which 95 of 100 pairs of equal sets of this size do not exceed.
+        ``deterministic``: the same without noise in the steps. ``unseen``: the same of unseen scenes, and
+        ``accuracy``, how often the judge is right there. ``prompts``: category ->
         share of the samples of "a photo of <category>" with guidance that the judge calls so.
         ``frechet``: distance in worldnet's pooled features to one half of the unseen scenes, of ``samples``,
-        of the ``other_half`` and of the ``reconstructions`` of the other half.
+        of ``deterministic`` ones, of the ``other_half`` and of the ``reconstructions`` of the other half.
         ``neighbours``: root mean squared difference to the nearest training image at 16 x 16 [grey levels],
         medians of ``samples`` and ``unseen`` scenes, and ``share_closer``, the share of samples closer than
         99 in 100 unseen scenes are.
@@ -145,7 +150,10 @@ def measure_diffusion(
         )
     here, other = np.array(test.images[:n_samples]), np.array(test.images[n_samples : 2 * n_samples])
     rebuilt = decode_latents(pipeline.vae, encode_images(pipeline.vae, other))
-    free = sample_images(pipeline, [""] * n_samples, guidance_scale=1.0, seed=seed)
+    free, flowing = (
+        sample_images(pipeline, [""] * n_samples, guidance_scale=1.0, seed=seed, stochastic=stochastic)
+        for stochastic in (True, False)
+    )
     prompted = [CATEGORIES[k % len(CATEGORIES)] for k in range(n_samples)]
     guided = sample_images(
         pipeline, [f"a photo of {CATEGORY_PHRASES[name]}" for name in prompted],
@@ -156,6 +164,7 @@ def measure_diffusion(
     right = sum_subtypes(truth).argmax(axis=1) == [
         CATEGORIES.index(CATEGORY_OF[name]) for name in test.subtypes[:n_samples]
     ]
+    unseen = _count_found(truth)
     near, near_unseen = (_find_nearest(images, train.images) for images in (free, here))
     return {
         "n_samples": n_samples,
@@ -163,15 +172,24 @@ def measure_diffusion(
             "psnr_db": round(float(compute_psnr(other, rebuilt).mean()), 2),
             "ssim": round(float(compute_ssim(other, rebuilt).mean()), 3),
         },
-        "unguided": _count_found(classify_images(free, level="subtype")),
-        "unseen": {**_count_found(truth), "accuracy": round(float(right.mean()), 3)},
+        **{
+            name: {**found, **_compare_shares(found["categories"], unseen["categories"], n_samples, seed)}
+            for name, images in (("unguided", free), ("deterministic", flowing))
+            for found in [_count_found(classify_images(images, level="subtype"))]
+        },
+        "unseen": {**unseen, "accuracy": round(float(right.mean()), 3)},
         "prompts": {
             name: round(float(followed[np.array(prompted) == name].mean()), 3)
             for name in dict.fromkeys(prompted)
         },
         "frechet": {
             name: round(compute_frechet_distance(embed_worldnet(images), features), 3)
-            for name, images in (("samples", free), ("other_half", other), ("reconstructions", rebuilt))
+            for name, images in (
+                ("samples", free),
+                ("deterministic", flowing),
+                ("other_half", other),
+                ("reconstructions", rebuilt),
+            )
         },
         "neighbours": {
             "samples": round(float(np.median(near)), 2),
@@ -192,6 +210,20 @@ def _count_found(probabilities: NDArray[np.floating]) -> dict[str, Any]:
         shares = np.bincount(values.argmax(axis=1), minlength=len(names)) / len(values)
         counts[level] = dict(zip(names, shares.round(3).tolist(), strict=True))
     return {**counts, "confidence": round(float(by_category.max(axis=1).mean()), 3)}
+
+
+def _compare_shares(
+    found: Mapping[str, float], expected: Mapping[str, float], n: int, seed: int
+) -> dict[str, float]:
+    """Total variation between shares found in two sets of n images, and what chance alone makes of it."""
+    one, other = (np.array(list(shares.values())) for shares in (found, expected))
+    pooled = (one + other) / (one + other).sum()
+    draws = make_rng(seed, "shares").multinomial(n, pooled, size=(2, 10_000)) / n
+    chance = np.abs(draws[0] - draws[1]).sum(axis=1) / 2
+    return {
+        "distance": round(float(np.abs(one - other).sum() / 2), 3),
+        "chance_distance": round(float(np.quantile(chance, 0.95)), 3),
+    }
 
 
 def _find_nearest(images: NDArray[np.uint8], bank: NDArray[np.uint8]) -> NDArray[np.float64]:
