@@ -17,9 +17,9 @@ from neurovis.core import check_array, check_option, make_rng
 from neurovis.metrics.gaze_arrays import check_map, check_size, find_pixels
 
 NEGATIVES = ("uniform", "unfixated")
-# Classes of values, and the number of values from which on they pay.
+# Classes of values, and the number of values from which on they pay: 30,000 are sorted as fast.
 _N_CLASSES = 1 << 13
-_FEW = 1 << 13
+_FEW = 1 << 15
 _PIECE = 1 << 15  # values that stay in cache between the steps
 
 
@@ -133,9 +133,11 @@ def compute_shuffled_auc(
     areas: list[NDArray[np.float64]] = [np.empty(0)] * len(maps)
     for size in dict.fromkeys(sizes):
         pixels = np.ravel_multi_index(find_pixels(pooled.scale(size), size), size)
+        # Negatives may come in any order, and in that of memory they are read several times faster.
+        in_memory = np.sort(pixels)
         for image in [number for number, other in enumerate(sizes) if other == size]:
-            seen = maps[image].ravel().take(pixels)
-            own = seen[pooled.find_own(image)]
+            values = maps[image].ravel()
+            seen, own = values.take(in_memory), values.take(pixels[pooled.find_own(image)])
             # Everybody's fixations less those of this image.
             below, equal = _count(own, seen, name=f"saliency_maps[{image}]")
             own_below, own_equal = _count(own, own)
@@ -308,12 +310,19 @@ def _count(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """How many negatives lie below each positive, and how many equal it; refuses what is not finite."""
     if negatives.size <= _FEW:
-        ordered, lower = np.sort(check_array(name, negatives)), np.zeros(len(positives), dtype=np.intp)
+        ordered, lower = np.sort(negatives), np.zeros(len(positives), dtype=np.intp)
+        if not np.isfinite([ordered[0], ordered[-1]]).all():  # NaN is last
+            check_array(name, negatives)
     else:
         near, lower = _find_near(positives, negatives, name=name)
         ordered = np.sort(negatives[near])
-    left, right = (ordered.searchsorted(positives, side=side) for side in ("left", "right"))
-    return lower + left, right - left
+    # Keys in order keep to the part of memory that the search has just left.
+    order = np.argsort(positives)
+    keys = positives[order]
+    left, equal = np.empty_like(order), np.empty_like(order)
+    left[order] = first = ordered.searchsorted(keys)
+    equal[order] = ordered.searchsorted(keys, side="right") - first
+    return lower + left, equal
 
 
 def _find_near(
@@ -343,15 +352,17 @@ def _find_near(
     shared = np.cumsum(edges)[:n_classes] > 0
     counts = np.zeros(n_classes, dtype=np.intp)
     # The same memory for every piece: getting it anew would take as long as the arithmetic.
-    scaled, classes = np.empty(_PIECE), np.empty(_PIECE, dtype=np.intp)
-    flags = np.empty(_PIECE, dtype=bool)
+    scaled, flags = np.empty(_PIECE), np.empty(_PIECE, dtype=bool)
+    narrow, classes = np.empty(_PIECE, dtype=np.int32), np.empty(_PIECE, dtype=np.intp)
     found = []
     for start in range(0, negatives.size, _PIECE):
         piece = negatives[start : start + _PIECE]
         size = len(piece)
         np.subtract(piece, low, out=scaled[:size])
         np.multiply(scaled[:size], scale, out=scaled[:size])
-        classes[:size] = scaled[:size]
+        # By way of 32 bits, to which processors convert several numbers at once.
+        narrow[:size] = scaled[:size]
+        classes[:size] = narrow[:size]
         counts += np.bincount(classes[:size], minlength=n_classes)
         # All are valid: "wrap" is the mode that checks least.
         np.take(shared, classes[:size], out=flags[:size], mode="wrap")
