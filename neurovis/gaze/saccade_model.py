@@ -129,9 +129,10 @@ def fit_saccade_model(
     """
     check_array("n_fixations", n_fixations, ndim=0, minimum=1)
     every = [
-        (stimulus_id, rows[["x_px", "y_px"]].to_numpy(dtype=float), step)
+        (stimulus_id, xy, step)
         for (_, stimulus_id, _), rows in iterate_scanpaths(fixations)
-        for step in range(first_index, len(rows))
+        for xy in [rows[["x_px", "y_px"]].to_numpy(dtype=float)]
+        for step in range(first_index, len(xy))
     ]
     if not every:
         raise ValueError(f"fixations must hold some from index {first_index} on, got none; lower it.")
