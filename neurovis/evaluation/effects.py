@@ -131,7 +131,7 @@ def compare_objectives(
     -------
     pandas.DataFrame
         ``quantity`` (region, or "A - B") and the columns of :func:`compare_by_seed`. The reference is
-        "unguided" and, for the contrast "A - B", also images of A alone.
+        "unguided" and, for the contrast "A - B", also images of A alone: A, B and their difference there.
 
     Raises
     ------
@@ -154,11 +154,16 @@ def compare_objectives(
         about = shown[shown["objective"].isin((preferred, suppressed, contrast))]
         about = about[(about["control"] == GUIDED) | (about["scale"] == 0)]
         difference = subtract_regions(about, value, preferred, suppressed)
-        tables = [compare_by_seed(difference, value, by="group", reference=UNGUIDED, seed=seed)]
+        table = compare_by_seed(difference, value, by="group", reference=UNGUIDED, seed=seed)
+        found.append(table.assign(quantity=contrast))
         if {preferred, contrast} <= set(difference["group"]):
-            alone = difference[difference["group"].isin((preferred, contrast))]
-            tables.append(compare_by_seed(alone, value, by="group", reference=preferred, seed=seed))
-        found.append(pd.concat(tables).assign(quantity=contrast))
+            alone = about[about["group"].isin((preferred, contrast))]
+            quantities = {name: alone[alone["region"] == name] for name in (preferred, suppressed)}
+            quantities[contrast] = difference[difference["group"].isin((preferred, contrast))]
+            found += [
+                compare_by_seed(rows, value, by="group", reference=preferred, seed=seed).assign(quantity=name)
+                for name, rows in quantities.items()
+            ]
     if not found:
         raise ValueError("images must hold images of a region or a pair of regions, got neither.")
     joined = pd.concat(found, ignore_index=True)

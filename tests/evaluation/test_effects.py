@@ -74,6 +74,7 @@ def test_contrast_is_compared_with_its_preferred_region_alone(responses):
     found = table.set_index(["quantity", "group", "reference"])["difference"]
     expected = {
         ("A", "A", "unguided"): 2, ("A", "A, sign flipped", "unguided"): -1,
+        ("A", "A - B", "A"): -0.2, ("B", "A - B", "A"): -2,
         ("A - B", "A", "unguided"): 1, ("A - B", "A - B", "unguided"): 2.8, ("A - B", "A - B", "A"): 1.8,
     }  # fmt: skip
     assert set(found.index) == set(expected)
