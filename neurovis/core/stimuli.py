@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neurovis.core.imports import import_optional
+from neurovis.core.validation import check_array
 
 _BRICK = re.compile(r"(?P<file>.+\.(?:hdf5|h5))#(?P<array>.+)/(?P<row>\d+)")
 
@@ -75,7 +76,8 @@ class StimulusSet:
                 f"table of stimulus set {self.name!r} must have a column 'path' relative to root, got "
                 f"columns {list(self.table.columns)}; add it."
             )
-        if min(self.size_dva) <= 0 or (self.fps is not None and self.fps <= 0):
+        sizes = check_array("size_dva and fps", [*self.size_dva, 1.0 if self.fps is None else self.fps])
+        if sizes.min() <= 0:
             raise ValueError(
                 f"size_dva and fps must be positive, got {self.size_dva} and {self.fps}; pass "
                 "(height, width) in degrees and frames per second."

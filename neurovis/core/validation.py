@@ -78,7 +78,13 @@ def check_array(
     ValueError
         If dimensions, shape, finiteness or range are wrong.
     """
-    array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
+    try:
+        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        message = f"{parameter} must be an array, got a sequence whose entries differ in shape"
+        raise ValueError(_sentence(message, remedy)) from error
     if array.dtype == object or array.dtype.kind in "USO":
         raise TypeError(_sentence(f"{parameter} must be numeric, got {type(value).__name__}", remedy))
     if ndim is not None:

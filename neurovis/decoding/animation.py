@@ -246,14 +246,14 @@ def resize_flow(
     Raises
     ------
     ValueError
-        If the last axis is not (x, y), a size is not positive or the method is unknown.
+        If the last axis is not (x, y), a size is not positive and whole, or the method is unknown.
     """
     torch = import_optional("torch", extra="torch")
     fields = check_array("flow", flow, dtype=np.float32)
-    if fields.ndim < 3 or fields.shape[-1] != 2 or min(size_px) < 1:
+    if fields.ndim < 3 or fields.shape[-1] != 2 or min(size_px) < 1 or any(side % 1 for side in size_px):
         raise ValueError(
-            f"flow must have shape (..., height, width, 2) and size_px be positive, got {fields.shape} and "
-            f"{size_px}; move x and y last."
+            f"flow must have shape (..., height, width, 2) and size_px be positive and whole, got "
+            f"{fields.shape} and {size_px}; move x and y last."
         )
     height, width = fields.shape[-3:-1]
     if method is None:
@@ -288,13 +288,16 @@ def make_frame_flow(
     Raises
     ------
     ValueError
-        If there are fewer fields than steps or the interpolation is unknown.
+        If there is no step, there are fewer fields than steps, or the interpolation is unknown.
     """
     steps = check_array("flow", flow, ndim=4, shape=(None, None, None, 2), dtype=np.float64)
     check_option("interpolation", interpolation, INTERPOLATIONS)
     n_steps = len(steps)
-    if n_fields < n_steps:
-        raise ValueError(f"n_fields must be at least the {n_steps} steps of flow, got {n_fields}; raise it.")
+    if not n_steps or n_fields < n_steps or n_fields % 1:
+        raise ValueError(
+            f"n_fields must be a whole number, at least the {n_steps} steps of flow, of which there must be "
+            f"one, got {n_fields}; raise it."
+        )
     speed = steps * n_steps / n_fields  # px per frame, were each step spread evenly
     if interpolation == "constant":
         edges = np.arange(n_fields + 1) * n_steps / n_fields
@@ -327,8 +330,15 @@ def spread_drags(
     -------
     array of the same shape
         float32 [px per frame].
+
+    Raises
+    ------
+    ValueError
+        If the drags are no flow or not finite, or the Gaussian has no width.
     """
     fields = check_array("drags", drags, ndim=4, shape=(None, None, None, 2), dtype=np.float64)
+    check_array("sigma_px", sigma_px, ndim=0, minimum=1e-3, remedy="DragNUWA takes 20")
+    check_array("radius_px", radius_px, ndim=0, minimum=0, remedy="DragNUWA takes 99")
     offsets = np.arange(-radius_px, radius_px + 1)
     kernel = np.exp(-(offsets**2) / (2 * sigma_px**2))
 
@@ -360,10 +370,18 @@ def compute_psnr(truth: ArrayLike, prediction: ArrayLike, mask: ArrayLike | None
 
     Raises
     ------
+    TypeError
+        If pixels are not 8-bit, whose largest value the ratio refers to.
     ValueError
         If shapes differ or the mask is empty.
     """
-    first, second = (np.asarray(image, dtype=np.float64) for image in (truth, prediction))
+    images = np.asarray(truth), np.asarray(prediction)
+    if any(image.dtype != np.uint8 for image in images):
+        raise TypeError(
+            f"truth and prediction must be uint8, got {images[0].dtype} and {images[1].dtype}; scale them to "
+            "0-255 and convert."
+        )
+    first, second = (image.astype(np.float64) for image in images)
     inside = np.ones(first.shape[:-1], dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if first.shape != second.shape or inside.shape != first.shape[:-1] or not inside.any():
         raise ValueError(

@@ -142,6 +142,12 @@ def _check_probes(probes: pd.DataFrame, frames: Mapping[str, ArrayLike]) -> pd.D
     missing = [name for name in _NEEDED if name not in probes]
     if missing:
         raise ValueError(f"probes must have the columns {list(_NEEDED)}, got none of {missing}; add them.")
+    frame = check_array("frame of probes", probes["frame"], minimum=0, remedy="count frames from 0")
+    if (frame % 1).any():
+        raise ValueError(
+            f"frame of probes must be whole numbers, got {frame[frame % 1 != 0][0]}; the flow goes from one "
+            "frame to the next."
+        )
     absent = sorted(set(probes["movie"]) - set(frames))
     if absent:
         raise ValueError(
@@ -153,7 +159,16 @@ def _check_probes(probes: pd.DataFrame, frames: Mapping[str, ArrayLike]) -> pd.D
         clip = check_array(f"frames of {movie!r}", frames[movie], shape=(None, None, None, 3))
         if clip.dtype != np.uint8:
             raise TypeError(f"frames of {movie!r} must be uint8, got {clip.dtype}; scale them to 0-255.")
-        for name, size in (("y_px", clip.shape[1]), ("x_px", clip.shape[2])):
-            nearest = np.rint(own[name])
-            check_array(f"{name} of {movie!r}", nearest, minimum=0, maximum=size - 1, remedy="count from 0")
+        y, x = (
+            np.rint(check_array(f"{name} of {movie!r}", own[name], remedy="leave out probes without a place"))
+            for name in ("y_px", "x_px")
+        )
+        height, width = clip.shape[1:3]
+        if min(y.min(), x.min()) < 0 or y.max() >= height or x.max() >= width:
+            swapped = min(y.min(), x.min()) >= 0 and y.max() < width and x.max() < height
+            remedy = "height and width are swapped" if swapped else "count from 0, at the size of the frames"
+            raise ValueError(
+                f"x_px and y_px of {movie!r} must lie within its {height} x {width} px, got x from "
+                f"{x.min():g} to {x.max():g} and y from {y.min():g} to {y.max():g}; {remedy}."
+            )
     return probes.reset_index(drop=True)

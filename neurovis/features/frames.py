@@ -17,6 +17,7 @@ import xarray as xr
 
 from neurovis.core import FeatureExtractor, StimulusSet
 from neurovis.features.arrays import make_feature_array, split_ids
+from neurovis.io.video import read_movie
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class FrameFeatures:
         Raises
         ------
         ValueError
-            If a stimulus is an image, or as the extractor.
+            If a stimulus is an image or has no frame, the set has no frame rate or another one than a file,
+            frames lie on their side, or as the extractor.
         """
         parts: dict[str, list[xr.DataArray]] = {}
         n_movies = max(1, batch_size // self.n_frames)
@@ -96,12 +98,7 @@ class FrameFeatures:
     def _write_frames(self, stimuli: StimulusSet, ids: Sequence[str], folder: Path) -> StimulusSet:
         names: list[str] = []
         for number, stimulus_id in enumerate(ids):
-            movie = stimuli.load(stimulus_id)
-            if movie.ndim != 4:
-                raise ValueError(
-                    f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for "
-                    f"{stimulus_id!r}; use the extractor itself for images."
-                )
+            movie = read_movie(stimuli, stimulus_id)
             moments = (np.arange(self.n_frames) + 0.5) * len(movie) / self.n_frames
             for frame in moments.astype(int):
                 names.append(f"{number:06d}-{len(names)}")

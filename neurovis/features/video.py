@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurovis.core import StimulusSet, import_optional
+from neurovis.core import StimulusSet, check_array, import_optional
 from neurovis.features.arrays import choose_layers, make_feature_array, split_ids
 from neurovis.features.capture import Batch, Execution, check_layers, collect_layers
 from neurovis.features.preprocessing import compute_seen_dva
 from neurovis.features.reduction import Reduction
 from neurovis.features.torch_module import describe_network
+from neurovis.io.video import check_frame_rate, read_movie, read_movie_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,7 +29,7 @@ class ClipSampling:
     Parameters
     ----------
     n_frames : int
-        Frames of a clip.
+        Frames of a clip; a movie that has fewer in its time shows some of them for longer.
     fps : float, optional
         Frames per second of a clip [Hz]; it lasts ``n_frames / fps``. None spreads the frames evenly over
         the whole movie.
@@ -48,8 +49,10 @@ class ClipSampling:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and value <= 0:
+            if value is not None and check_array(name, value, ndim=0) <= 0:
                 raise ValueError(f"{name} must be positive, got {value}; leave it out for the default.")
+        if self.n_frames % 1:
+            raise ValueError(f"n_frames must be a whole number, got {self.n_frames}; round it.")
         if self.step_s is not None and self.fps is None:
             raise ValueError("fps must be given with step_s, got none; pass the frames per second of a clip.")
 
@@ -163,7 +166,9 @@ class VideoFeatures:
         Raises
         ------
         ValueError
-            If a stimulus is an image, the set has no frame rate or a movie is shorter than a clip.
+            If a stimulus is an image or a single frame, the set has no frame rate or another one than a
+            file, movies lie on their side or differ in size after preprocessing, or one is shorter than a
+            clip.
         """
         wanted = self.layers if layers is None else choose_layers(layers, layers, name=self.name)
         rows: list[tuple[str, float]] = []
@@ -171,7 +176,7 @@ class VideoFeatures:
             self.module, self._make_batches(stimuli, batch_size, rows), wanted, self._reduce,
             name=self.name, execution=self.execution, device=device,
         )  # fmt: skip
-        height, width = stimuli.load(stimuli.stimulus_ids[0]).shape[1:3]
+        height, width = next(read_movie_blocks(stimuli, stimuli.stimulus_ids[0], n_frames=1)).shape[1:3]
         seen = compute_seen_dva(
             lambda image: self.preprocess([image] * self.sampling.n_frames)[0],
             (height, width),
@@ -205,20 +210,11 @@ class VideoFeatures:
         Raises
         ------
         ValueError
-            If the stimulus is an image, the set has no frame rate or the movie is shorter than a clip.
+            If the stimulus is an image or a single frame, the set has no frame rate or another one than the
+            file, frames lie on their side, or the movie is shorter than a clip.
         """
-        if stimuli.fps is None:
-            raise ValueError(
-                f"stimuli must be movies with a frame rate, got {stimuli.name!r} without fps; set fps or "
-                "choose a feature space of images."
-            )
-        movie = stimuli.load(stimulus_id)
-        if movie.ndim != 4:
-            raise ValueError(
-                f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for "
-                f"{stimulus_id!r}; choose a feature space of images."
-            )
-        for frames, centre in zip(*self.sampling.choose_frames(len(movie), stimuli.fps), strict=True):
+        fps, movie = check_frame_rate(stimuli), read_movie(stimuli, stimulus_id, minimum_frames=2)
+        for frames, centre in zip(*self.sampling.choose_frames(len(movie), fps), strict=True):
             yield self.preprocess(list(movie[frames])), float(centre)
 
     def _reduce(
@@ -233,8 +229,15 @@ class VideoFeatures:
         """Clips in batches; ``rows`` receives the movie and the middle of each."""
         torch = import_optional("torch", extra="torch")
         clips: list[Tensor] = []
+        shape = None
         for (stimulus_id,) in split_ids(stimuli, batch_size=1, name=self.name):
             for clip, centre in self.iterate_clips(stimuli, stimulus_id):
+                if clip.shape != (shape or clip.shape):
+                    raise ValueError(
+                        f"clips must be of one shape after preprocessing, got {tuple(clip.shape)} for "
+                        f"{stimulus_id!r} after {tuple(shape or ())}; resize the movies."
+                    )
+                shape = clip.shape
                 rows.append((stimulus_id, centre))
                 clips.append(clip)
                 if len(clips) == batch_size:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurovis.core import import_optional
+from neurovis.core import StimulusSet, check_array, import_optional
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm")
@@ -22,6 +22,7 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm")
 _SAME_FPS = 0.01  # relative difference of frame rates that is rounding, e.g. 23.976 for 24
 _SLACK_FRAMES = 2  # containers count frames that edit lists hide
 _CUT_HEIGHT = 48  # [px] of the frames that are compared
+_SAME_ASPECT = 0.02  # relative difference of aspects that is rounding
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,16 @@ def read_video_blocks(
         differ in size, or the file ends before the frames that its header promises.
     """
     path, info = Path(path), read_video_info(path)
+    if fps is not None:
+        check_array("fps", fps, ndim=0, minimum=1e-3, remedy="pass frames per second")
+    if size_px is not None:
+        check_array("size_px", size_px, shape=(2,), minimum=1, remedy="pass height and width in pixels")
     last = info.n_frames if stop is None else stop
-    if n_frames < 1 or not 0 <= start < last <= info.n_frames:
+    whole = not any(number % 1 for number in (n_frames, start, last))
+    if n_frames < 1 or not whole or not 0 <= start < last <= info.n_frames:
         raise ValueError(
             f"n_frames must be positive and start and stop must lie within the {info.n_frames} frames of "
-            f"{path.name}, got {n_frames}, {start} and {stop}; check the range."
+            f"{path.name}, all whole numbers, got {n_frames}, {start} and {stop}; check the range."
         )
     if fps is not None and info.fps is not None and abs(fps / info.fps - 1) > _SAME_FPS:
         raise ValueError(
@@ -159,6 +165,93 @@ def read_video_blocks(
         frames = _decode(path, start, last, to_end=stop is None)
     while block := list(itertools.islice(frames, n_frames)):
         yield np.stack([_resize(frame, size_px) for frame in block])
+
+
+def check_frame_rate(stimuli: StimulusSet) -> float:
+    """Frames per second [Hz] of a set of movies; raises a ValueError for images, which have none."""
+    if stimuli.fps is None:
+        raise ValueError(
+            f"stimuli must be movies with a frame rate, got {stimuli.name!r} without fps; set fps or choose "
+            "a feature space of images."
+        )
+    return stimuli.fps
+
+
+def read_movie_blocks(
+    stimuli: StimulusSet, stimulus_id: str, *, n_frames: int = 64
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames of one movie of a stimulus set in blocks.
+
+    Parameters
+    ----------
+    stimuli : StimulusSet
+        Movies: video files, folders of images, or ``.npy`` arrays.
+    stimulus_id : str
+        Which one.
+    n_frames : int
+        Frames of a block; the last one may be shorter.
+
+    Yields
+    ------
+    uint8 array of shape (m, height, width, 3)
+        RGB; at least one block.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is missing.
+    ValueError
+        If the stimulus is an image or has no frame, the set has no frame rate or another one than the file,
+        or height and width of the frames are those on the screen exchanged.
+    """
+    check_frame_rate(stimuli)
+    entry = str(stimuli.table.loc[stimulus_id, "path"])
+    if entry.lower().endswith(VIDEO_SUFFIXES) or (entry and (stimuli.root / entry).is_dir()):
+        blocks = read_video_blocks(stimuli.path(stimulus_id), n_frames=n_frames, fps=stimuli.fps)
+    else:
+        movie = stimuli.load(stimulus_id)
+        if movie.ndim != 4 or not len(movie):
+            raise ValueError(
+                f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for "
+                f"{stimulus_id!r}; choose a feature space of images."
+            )
+        blocks = (movie[start : start + n_frames] for start in range(0, len(movie), n_frames))
+    for number, block in enumerate(blocks):
+        if not number:
+            _check_upright(block.shape[1], block.shape[2], stimuli, stimulus_id)
+        yield block
+
+
+def read_movie(stimuli: StimulusSet, stimulus_id: str, *, minimum_frames: int = 1) -> NDArray[np.uint8]:
+    """All frames of one movie of a stimulus set; parameters and errors as :func:`read_movie_blocks`.
+
+    Parameters
+    ----------
+    minimum_frames : int
+        Raise if the movie has fewer.
+
+    Returns
+    -------
+    uint8 array of shape (n_frames, height, width, 3)
+        RGB.
+    """
+    movie = np.concatenate(list(read_movie_blocks(stimuli, stimulus_id)))
+    if len(movie) < minimum_frames:
+        raise ValueError(
+            f"a movie must have at least {minimum_frames} frames, got {len(movie)} for {stimulus_id!r}; show "
+            "still pictures as images."
+        )
+    return movie
+
+
+def _check_upright(height: int, width: int, stimuli: StimulusSet, stimulus_id: str) -> None:
+    """Raise if frames would fit the screen with height and width exchanged, and do not as they are."""
+    aspect, shown = height / width, stimuli.size_dva[0] / stimuli.size_dva[1]
+    if abs(aspect / shown - 1) > _SAME_ASPECT and abs(aspect * shown - 1) <= _SAME_ASPECT:
+        raise ValueError(
+            f"size_dva of {stimuli.name!r} must be (height, width) like the frames, got {stimuli.size_dva} "
+            f"for {height} x {width} px of {stimulus_id!r}; height and width are swapped."
+        )
 
 
 def find_cuts(
@@ -182,8 +275,10 @@ def find_cuts(
 
     Raises
     ------
+    TypeError
+        If the frames are not 8-bit: differences of frames from 0 to 1 would never count as cuts.
     ValueError
-        If there is no frame.
+        If there is no frame, or a block is no RGB movie.
 
     Notes
     -----
@@ -192,6 +287,11 @@ def find_cuts(
     previous: NDArray | None = None
     differences = [0.0]
     for block in blocks:
+        if block.dtype != np.uint8:
+            raise TypeError(
+                f"blocks must be uint8, got {block.dtype}; scale the frames to 0-255 and convert."
+            )
+        check_array("blocks", block, shape=(None, None, None, 3), remedy="repeat a grey channel three times")
         for frame in block:
             height, width = frame.shape[:2]
             # Averages of 48 rows: noise and fine texture in motion do not count.

@@ -22,12 +22,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from neurovis.core import check_option, import_optional
+from neurovis.core import check_array, check_option, import_optional
 from neurovis.motion.energy_filters import (
     DIRECTIONS_DEG,
     SPACING_SD,
     SPATIAL_FREQUENCIES_CPI,
     TEMPORAL_FREQUENCIES_HZ,
+    check_square_pixels,
     compute_window_frames,
     make_filter_table,
     make_profiles,
@@ -78,7 +79,8 @@ class MotionEnergyPyramid:
     Raises
     ------
     ValueError
-        If a size, frame rate or frequency cannot be used, or a frequency is above what the movie can show.
+        If a size, frame rate or frequency cannot be used, a frequency is above what the movie can show, or
+        ``size_dva`` has another aspect than the frames.
 
     Notes
     -----
@@ -98,10 +100,14 @@ class MotionEnergyPyramid:
 
     def __post_init__(self) -> None:
         check_option("dtype", self.dtype, ("float32", "float64"))
-        height, width = self.size_px
-        if min(height, width) < 2:
-            raise ValueError(f"size_px must be (height, width) of at least 2 px, got {self.size_px}.")
-        if not np.isfinite(self.fps) or self.fps <= 0:
+        height, width = check_array("size_px", self.size_px, shape=(2,), remedy="pass (height, width)")
+        if min(height, width) < 2 or height % 1 or width % 1:
+            raise ValueError(
+                f"size_px must be (height, width) of at least 2 whole px, got {self.size_px}; round it."
+            )
+        for name in ("spatial_frequencies_cpi", "temporal_frequencies_hz", "directions_deg"):
+            check_array(name, getattr(self, name), ndim=1, remedy="pass a sequence of numbers")
+        if check_array("fps", self.fps, ndim=0, remedy="pass frames per second") <= 0:
             raise ValueError(f"fps must be a positive number of frames per second, got {self.fps}.")
         if compute_window_frames(self.fps) < 2:
             raise ValueError(
@@ -122,6 +128,8 @@ class MotionEnergyPyramid:
                     f"{name} must lie between 0 and the Nyquist limit {limit:g}, got {list(values)}; leave "
                     "out what the movie cannot show."
                 )
+        if self.size_dva is not None:
+            check_square_pixels(self.size_px, self.size_dva)
         if not 0 < self.spacing_sd < np.inf:
             raise ValueError(f"spacing_sd must be positive, got {self.spacing_sd}; pymoten's is 3.5.")
         if not len(self.directions_deg) or min(self.directions_deg) < 0 or max(self.directions_deg) >= 360:

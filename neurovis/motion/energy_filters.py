@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from neurovis.core import check_array
+
 SPATIAL_FREQUENCIES_CPI = (0.0, 2.0, 4.0, 8.0, 16.0)
 TEMPORAL_FREQUENCIES_HZ = (0.0, 2.0, 4.0)
 DIRECTIONS_DEG = (0.0, 45.0, 90.0, 135.0, 180.0, 225.0, 270.0, 315.0)
@@ -53,7 +55,8 @@ def make_filter_table(
     directions_deg : sequence of float
         Labels of pymoten [degrees]; see Notes.
     size_dva : (float, float), optional
-        Height and width on the screen [degrees of visual angle]; adds the columns in degrees.
+        Height and width on the screen [degrees of visual angle], of square pixels; adds the columns in
+        degrees.
     spacing_sd : float
         Distance of neighbouring centres [envelope sd]; pymoten's leaves gaps, 1.5 covers the frame evenly.
 
@@ -67,12 +70,19 @@ def make_filter_table(
         ``spatial_frequency_cpd``, ``x_dva``, ``y_dva`` (from the centre, up is positive), ``spatial_sd_dva``
         and ``speed_dva_s``.
 
+    Raises
+    ------
+    ValueError
+        If ``size_dva`` is not positive or has another aspect than the frames.
+
     Notes
     -----
     pymoten's labels are mirrored: its filter of direction 180 answers to rightward motion, because the stored
     filter is applied as an impulse response. ``direction_deg`` is the label plus 180 degrees.
     """
     aspect = size_px[1] / float(size_px[0])
+    if size_dva is not None:
+        check_square_pixels(size_px, size_dva)
     with_flicker = 0 in spatial_frequencies_cpi
     rows = []
     frequencies = [frequency for frequency in spatial_frequencies_cpi if frequency != 0]
@@ -109,6 +119,20 @@ def make_filter_table(
             table["temporal_frequency_hz"], cpd, out=np.full(len(table), np.nan), where=cpd > 0
         ),
     )
+
+
+def check_square_pixels(size_px: tuple[int, int], size_dva: tuple[float, float]) -> None:
+    """Raise a ValueError if the size on the screen (height, width) does not fit square pixels."""
+    height, width = check_array("size_dva", size_dva, shape=(2,), minimum=1e-6, dtype=float)
+    rows, columns = size_px
+    # Resampled frames are rounded to whole pixels.
+    if abs(rows * width / height - columns) > max(1.0, 0.01 * columns):
+        swapped = abs(rows * height / width - columns) <= max(1.0, 0.01 * columns)
+        remedy = "height and width are swapped" if swapped else "check the size on the screen"
+        raise ValueError(
+            f"size_dva must be (height, width) of square pixels like size_px {tuple(size_px)}, got "
+            f"{tuple(size_dva)}; {remedy}."
+        )
 
 
 def make_profiles(

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurovis.core import StimulusSet, check_option, import_optional
-from neurovis.io.video import VIDEO_SUFFIXES, read_video_blocks
+from neurovis.io.video import check_frame_rate, read_movie_blocks
 from neurovis.motion.energy import MotionEnergyPyramid
 from neurovis.motion.energy_filters import (
     DIRECTIONS_DEG,
@@ -152,19 +152,18 @@ class MotionEnergyFeatures:
         Raises
         ------
         ValueError
-            If a stimulus is an image, the set is empty or has no frame rate, movies differ in size, a movie
-            is shorter than ``t_r``, or a layer is unknown or has no filter at these frequencies.
+            If a stimulus is an image or a single frame, the set is empty or has no frame rate, that of a
+            file is another one, movies differ in size or lie on their side, a movie is shorter than ``t_r``,
+            or a layer is unknown or has no filter at these frequencies.
         """
         from tqdm import tqdm
 
         wanted = tuple(self.layers if layers is None else dict.fromkeys(layers))
         for layer in wanted:
             check_option("layers", layer, self.layers, remedy="a layer needs its frequencies")
-        if stimuli.fps is None or not len(stimuli):
-            raise ValueError(
-                f"stimuli must be movies with a frame rate, got {len(stimuli)} of {stimuli.name!r} with fps "
-                f"{stimuli.fps}; set fps."
-            )
+        check_frame_rate(stimuli)
+        if not len(stimuli):
+            raise ValueError(f"stimuli must hold movies, got none in {stimuli.name!r}; choose some.")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}; pass for example 64.")
         pyramid, rows, energies = None, [], []
@@ -175,6 +174,13 @@ class MotionEnergyFeatures:
             first = next(blocks)
             if pyramid is None:
                 pyramid = self._make_pyramid(first.shape[1:], stimuli, device)
+            if first.shape[1:] != pyramid.size_px:
+                swapped = first.shape[:0:-1] == pyramid.size_px
+                remedy = "height and width are swapped" if swapped else "resize them, or extract them apart"
+                raise ValueError(
+                    f"movies must be of one size, got {first.shape[1:]} px for {stimulus_id!r} after "
+                    f"{pyramid.size_px}; {remedy}."
+                )
             energy = self._average(pyramid, first, blocks, stimulus_id)
             rows += [stimulus_id] * len(energy)
             energies.append(energy)
@@ -188,7 +194,7 @@ class MotionEnergyFeatures:
     def _read(self, stimuli: StimulusSet, stimulus_id: str, batch_size: int) -> Iterator[NDArray[np.float32]]:
         """Luminance of one movie, block by block."""
         torch = import_optional("torch", extra="torch")
-        for frames in _read_blocks(stimuli, stimulus_id, batch_size):
+        for frames in read_movie_blocks(stimuli, stimulus_id, n_frames=batch_size):
             luminance = compute_luminance(frames)
             height, width = luminance.shape[1:]
             if self.height_px is not None and self.height_px != height:
@@ -204,7 +210,7 @@ class MotionEnergyFeatures:
     ) -> MotionEnergyPyramid:
         height, width = size_px
         return MotionEnergyPyramid(
-            (height, width), float(stimuli.fps or 0), tuple(self.spatial_frequencies_cpi),
+            (height, width), check_frame_rate(stimuli), tuple(self.spatial_frequencies_cpi),
             tuple(self.temporal_frequencies_hz), tuple(self.directions_deg), stimuli.size_dva, device,
             spacing_sd=self.spacing_sd,
         )  # fmt: skip
@@ -243,6 +249,11 @@ class MotionEnergyFeatures:
                 sums[here] += overlap @ amplitude[start:stop].astype(np.float64) ** 2
                 weights[here] += overlap.sum(axis=1)
             frame += len(amplitude)
+        if n_frames < 2:
+            raise ValueError(
+                f"a movie must have at least 2 frames, got {n_frames} for {stimulus_id!r}; choose a feature "
+                "space of images."
+            )
         if self.t_r is None:
             return sums / weights[:, None]
         full = int(np.floor(n_frames / pyramid.fps / self.t_r + _EDGE))
@@ -325,19 +336,3 @@ def _compute_opponent(energy: NDArray[np.float64], moving: pd.DataFrame) -> NDAr
 def _chain(first: NDArray, rest: Iterator[NDArray]) -> Iterator[NDArray]:
     yield first
     yield from rest
-
-
-def _read_blocks(stimuli: StimulusSet, stimulus_id: str, n_frames: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames of one movie in blocks: a video file piece by piece, an array by slices."""
-    entry = str(stimuli.table.loc[stimulus_id, "path"])
-    if entry.lower().endswith(VIDEO_SUFFIXES):
-        yield from read_video_blocks(stimuli.path(stimulus_id), n_frames=n_frames, fps=stimuli.fps)
-        return
-    movie = stimuli.load(stimulus_id)
-    if movie.ndim != 4 or not len(movie):
-        raise ValueError(
-            f"stimuli must be movies (frame, height, width, 3), got shape {movie.shape} for {stimulus_id!r}; "
-            "choose a feature space of images."
-        )
-    for start in range(0, len(movie), n_frames):
-        yield movie[start : start + n_frames]

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from neurovis.core import StimulusSet, check_option
+from neurovis.core import StimulusSet, check_array, check_option
 from neurovis.io import atomic_path
+from neurovis.io.video import read_movie
 
 VARIANTS = ("plain", "reversed", "mirrored", "mirrored-reversed")
 
@@ -22,6 +23,7 @@ VARIANTS = ("plain", "reversed", "mirrored", "mirrored-reversed")
 def vary_movie(frames: NDArray[np.uint8], variant: str) -> NDArray[np.uint8]:
     """A movie (n_frames, height, width, 3) mirrored left to right, played backwards, or both."""
     check_option("variant", variant, VARIANTS)
+    check_array("frames", frames, shape=(None, None, None, 3), remedy="pass a movie of RGB frames")
     if "mirrored" in variant:
         frames = frames[:, :, ::-1]
     if "reversed" in variant:
@@ -52,16 +54,12 @@ def write_movie_variants(
     Raises
     ------
     ValueError
-        If a variant is unknown or a stimulus is an image.
+        If a variant is unknown, a stimulus is an image or a single frame, or the set has no frame rate.
     """
     folder = Path(folder)
     rows = []
     for source in stimuli.stimulus_ids:
-        movie = stimuli.load(source)
-        if movie.ndim != 4 or stimuli.fps is None:
-            raise ValueError(
-                f"stimuli must be movies with fps, got shape {movie.shape} for {source!r} at {stimuli.fps}."
-            )
+        movie = read_movie(stimuli, source, minimum_frames=2)
         for variant in variants:
             name = f"{source}-{variant}"
             with atomic_path(folder / f"{name}.npy") as temporary:

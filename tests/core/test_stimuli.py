@@ -58,6 +58,16 @@ def test_malformed_tables_are_refused(tmp_path, table, words):
         StimulusSet("bad", table, tmp_path, (1.0, 1.0))
 
 
+@pytest.mark.parametrize(
+    ("size_dva", "fps"),
+    [((0, 1), None), ((np.nan, 1), 12.0), ((1, 1), np.nan), ((1, 1), np.inf), ((1, 1), -1)],
+)
+def test_impossible_sizes_and_frame_rates_are_refused(tmp_path, size_dva, fps):
+    table = pd.DataFrame({"path": ["a"]}, index=["x"])
+    with pytest.raises(ValueError, match="size_dva and fps must be"):
+        StimulusSet("bad", table, tmp_path, size_dva, fps)
+
+
 def test_missing_file_is_named(stimuli):
     stimulus_set, _ = stimuli
     (stimulus_set.root / "a.png").unlink()

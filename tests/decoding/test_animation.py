@@ -218,3 +218,14 @@ def test_missing_weights_and_bad_shapes_say_what_to_do(tmp_path, rng):
         resize_flow(flow, (8, 8), method="cubic")
     with pytest.raises(ValueError, match="move x and y last"):
         resize_flow(np.zeros((2, 8, 8)), (4, 4))
+    with pytest.raises(ValueError, match="positive and whole"):
+        resize_flow(flow, (4.5, 4))
+    with pytest.raises(ValueError, match="flow must be finite"):
+        WarpAnimator()(frame, flow * np.nan)
+    for steps, n_fields in ((flow, 1.5), (flow[:0], 4)):
+        with pytest.raises(ValueError, match="n_fields must be a whole number"):
+            make_frame_flow(steps, n_fields)
+    with pytest.raises(ValueError, match="sigma_px must be at least"):
+        spread_drags(flow, sigma_px=0)
+    with pytest.raises(TypeError, match="uint8"):
+        compute_psnr(frame / 255, frame / 255)

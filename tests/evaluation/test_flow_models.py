@@ -106,8 +106,15 @@ def test_wrong_input_is_refused(movies, probes):
         score(model, movies, probes.drop(columns="true_v"))
     with pytest.raises(ValueError, match="do not come with the reports"):
         score(model, movies, probes.assign(movie="ambush_2"))
-    with pytest.raises(ValueError, match="x_px of 'rotation' must be at most 47"):
+    with pytest.raises(ValueError, match="x_px and y_px of 'rotation' must lie within its 48 x 48 px"):
         score(model, movies, probes.assign(x_px=48.0))
+    with pytest.raises(ValueError, match="frame of probes must be whole numbers, got 2"):
+        score(model, movies, probes.assign(frame=2.5))
+    with pytest.raises(ValueError, match="frame of probes must be finite"):
+        score(model, movies, probes.assign(frame=np.nan))
+    flat = {name: movie.frames[:, :20] for name, movie in movies.items()}
+    with pytest.raises(ValueError, match="height and width are swapped"):
+        score_flow_model(model, flat, probes.assign(x_px=10.0, y_px=30.0))
     with pytest.raises(ValueError, match="pass a longer clip"):
         score(model, movies, probes.assign(frame=0))
     with pytest.raises(ValueError, match="flow of 'cut' must have shape"):

@@ -159,6 +159,10 @@ def test_frames_of_clips():
         ClipSampling(4, step_s=1.0)
     with pytest.raises(ValueError, match="n_frames must be positive, got 0"):
         ClipSampling(0)
+    with pytest.raises(ValueError, match="n_frames must be a whole number"):
+        ClipSampling(4.5)
+    with pytest.raises(ValueError, match="fps must be finite"):
+        ClipSampling(4, fps=np.nan)
 
 
 def test_images_are_refused_by_video_models(noise_stimuli):

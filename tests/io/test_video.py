@@ -78,7 +78,12 @@ def test_bad_files_say_what_is_wrong(video, tmp_path):
         read_video_info(tmp_path / "notes.txt")
     with pytest.raises(ValueError, match=r"12\.5 frames per second, got 25"):
         read_video_frames(video, fps=25)
-    for start, stop in ((0, N + 1), (5, 5), (-1, 3)):
+    for fps in (np.nan, 0, -12):
+        with pytest.raises(ValueError, match="fps must be"):
+            read_video_frames(video, fps=fps)
+    with pytest.raises(ValueError, match="size_px must be at least 1"):
+        read_video_frames(video, size_px=(0, 4))
+    for start, stop in ((0, N + 1), (5, 5), (-1, 3), (0.5, 3)):
         with pytest.raises(ValueError, match="within the 30 frames"):
             read_video_frames(video, start=start, stop=stop)
     np.save(tmp_path / "none.npy", np.zeros((0, 4, 4, 3), np.uint8))
@@ -107,6 +112,10 @@ def test_cuts_are_found_and_motion_is_not(rng):
     movie = np.stack([scenes[t >= 13][:, 2 * t : 2 * t + 80] for t in range(26)])
     assert find_cuts([movie[:5], movie[5:20], movie[20:]]) == [13]
     assert find_cuts([movie[:13]]) == []
+    with pytest.raises(TypeError, match="blocks must be uint8"):
+        find_cuts([movie / 255])
+    with pytest.raises(ValueError, match="repeat a grey channel"):
+        find_cuts([movie[..., 0]])
     with pytest.raises(ValueError, match="at least one frame"):
         find_cuts([])
 

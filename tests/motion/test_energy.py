@@ -183,6 +183,12 @@ def test_physical_units():
     ("wrong", "error", "message"),
     [
         ({"size_px": (1, 4)}, ValueError, "size_px must be"),
+        ({"size_px": (36.5, 48)}, ValueError, "whole px"),
+        ({"fps": np.nan}, ValueError, "fps must be finite"),
+        ({"fps": "24"}, TypeError, "fps must be numeric"),
+        ({"temporal_frequencies_hz": (0, np.nan)}, ValueError, "temporal_frequencies_hz must be finite"),
+        ({"size_dva": (12.0, 9.0)}, ValueError, "height and width are swapped"),
+        ({"size_dva": (9.0, 10.0)}, ValueError, "of square pixels like size_px"),
         ({"fps": 0}, ValueError, "fps must be a positive"),
         ({"fps": 2}, ValueError, "fps must give a window"),
         ({"fps": 6}, ValueError, "temporal_frequencies_hz must lie between 0 and the Nyquist limit 3"),

@@ -1,5 +1,7 @@
 """Motion energy as features: equal to a plain average of the pyramid, and each layer sees its own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,5 +166,15 @@ def test_bad_input_is_refused(tmp_path, rng):
         EXTRACTOR(make_set(tmp_path, {"a": movie}, fps=None))
     with pytest.raises(ValueError, match="must be movies"):
         EXTRACTOR(make_set(tmp_path, {"a": movie[0]}))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match=r"one size, got \(16, 48\) px for 'b' after \(32, 48\)"):
         EXTRACTOR(make_set(tmp_path, {"a": movie, "b": movie[:, :16]}))
+    with pytest.raises(ValueError, match="32 x 48 px of 'a'; height and width are swapped"):
+        EXTRACTOR(replace(stimuli, size_dva=(12.0, 8.0)))
+    with pytest.raises(ValueError, match="square pixels"):
+        EXTRACTOR(replace(stimuli, size_dva=(8.0, 16.0)))
+    with pytest.raises(ValueError, match="at least 2 frames, got 1 for 'a'"):
+        EXTRACTOR(make_set(tmp_path, {"a": movie[:1]}))
+    with pytest.raises(ValueError, match="uint8"):
+        EXTRACTOR(make_set(tmp_path, {"a": movie / 255}))
+    with pytest.raises(ValueError, match="Nyquist limit 3"):
+        EXTRACTOR(replace(make_set(tmp_path, {"a": movie}), fps=6.0))

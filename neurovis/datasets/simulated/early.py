@@ -241,7 +241,7 @@ def make_channel_tuning(table: pd.DataFrame) -> NDArray:
     tuning = frequency[:, :, None] * orientation[:, None, :]
     tuning /= tuning.sum(axis=(1, 2), keepdims=True)
     tuning = (1 - UNTUNED_SHARE) * tuning + UNTUNED_SHARE / (tuning.shape[1] * tuning.shape[2])
-    return tuning.reshape(len(table), -1).astype(np.float32)
+    return tuning.reshape(len(table), tuning.shape[1] * tuning.shape[2]).astype(np.float32)
 
 
 def compute_normalised_energy(maps: Tensor, pooling: Tensor, surround: Tensor, tuning: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ def make_motion_tuning(table: pd.DataFrame) -> NDArray:
     speed = np.exp(-0.5 * (octaves / SPEED_BANDWIDTH_OCTAVES) ** 2)
     tuning = (same - 0.95 * opposite)[:, :, None] * speed[:, None, :]
     tuning /= np.abs(tuning).sum(axis=(1, 2), keepdims=True)
-    return tuning.reshape(len(table), -1).astype(np.float32)
+    return tuning.reshape(len(table), tuning.shape[1] * tuning.shape[2]).astype(np.float32)
 
 
 def compute_motion_response(energy: Tensor, contrast: Tensor, pooling: Tensor, tuning: Tensor) -> Tensor:

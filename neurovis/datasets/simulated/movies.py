@@ -27,6 +27,7 @@ from neurovis.datasets.simulated.betas import SMOOTH_SHARE, make_noise_smoothing
 from neurovis.datasets.simulated.early import FIELD_DVA, prepare_images
 from neurovis.datasets.simulated.responses import ResponseModel
 from neurovis.datasets.simulated.subject import SimulatedSubject
+from neurovis.io.video import check_frame_rate, read_movie
 
 PARTS = ("static", "motion")
 
@@ -145,17 +146,17 @@ def compute_movie_responses(subject: SimulatedSubject, stimuli: StimulusSet) -> 
     Raises
     ------
     ValueError
-        If the set holds images.
+        If the set holds images or single frames, has another frame rate than a file, or frames lie on their
+        side.
     """
     torch = import_optional("torch", extra="torch")
-    if stimuli.fps is None:
-        raise ValueError(f"stimuli must be movies with fps, got {stimuli.name!r} without; set fps.")
-    model = ResponseModel(subject)
+    fps, model = check_frame_rate(stimuli), ResponseModel(subject)
     parts = np.zeros((2, len(stimuli), subject.n_vertices), dtype=np.float32)
     with torch.no_grad():
         for row, stimulus_id in enumerate(stimuli.stimulus_ids):
-            frames = prepare_images(stimuli.load(stimulus_id), size_dva=stimuli.size_dva)
-            split = model.split_movie(frames, fps=stimuli.fps, size_dva=(FIELD_DVA, FIELD_DVA))
+            movie = read_movie(stimuli, stimulus_id, minimum_frames=2)
+            frames = prepare_images(movie, size_dva=stimuli.size_dva)
+            split = model.split_movie(frames, fps=fps, size_dva=(FIELD_DVA, FIELD_DVA))
             parts[:, row] = [part.numpy() for part in split]
     return MovieResponses(subject, tuple(stimuli.stimulus_ids), parts)
 

@@ -40,6 +40,7 @@ from neurovis.datasets.simulated.motion import (
     compute_static_response,
     make_motion_tuning,
 )
+from neurovis.io.video import read_movie
 from neurovis.stimuli.world import make_scene
 from neurovis.stimuli.world_shares import SUBTYPE_NAMES
 
@@ -141,7 +142,8 @@ def compute_true_responses(
     with torch.no_grad(), tqdm(total=len(stimuli), desc=label, disable=None, file=sys.stderr) as progress:
         if isinstance(stimuli, StimulusSet) and stimuli.fps is not None:
             for row, stimulus_id in enumerate(stimuli.stimulus_ids):
-                frames = prepare_images(stimuli.load(stimulus_id), size_dva=stimuli.size_dva)
+                movie = read_movie(stimuli, stimulus_id, minimum_frames=2)
+                frames = prepare_images(movie, size_dva=stimuli.size_dva)
                 responses[row] = model.respond_to_movie(
                     frames, fps=stimuli.fps, size_dva=(FIELD_DVA, FIELD_DVA)
                 ).numpy()
@@ -203,26 +205,38 @@ class _Readout:
 
     def respond_to_images(self, pixels: Tensor) -> Tensor:
         luminance = compute_luminance(pixels)
-        maps = compute_energy_maps(luminance)
-        early = compute_normalised_energy(maps, self.early_pooling, self.early_surround, self.early_tuning)
-        evidence = compute_evidence(self.network, pixels)
-        drive = pixels.new_zeros(len(pixels), len(self.category))
-        for subtype in range(evidence.shape[1]):
-            drive = (
-                drive + (evidence[:, subtype] @ self.category_pooling.T) * self.category_weights[:, subtype]
+        # What no vertex reads is left out: most of the time of a subject of few regions.
+        early = category = hmt = pixels.new_zeros(len(pixels), 0)
+        if len(self.early):
+            maps = compute_energy_maps(luminance)
+            early = compute_normalised_energy(
+                maps, self.early_pooling, self.early_surround, self.early_tuning
             )
-        static = compute_static_response(compute_contrast_maps(luminance), self.motion_pooling)
-        return self._assemble(early, drive / (drive + _EVIDENCE_SEMI_SATURATION), STATIC_SHARE * static)
+        if len(self.category):
+            evidence = compute_evidence(self.network, pixels)
+            drive = pixels.new_zeros(len(pixels), len(self.category))
+            for subtype in range(evidence.shape[1]):
+                pooled = evidence[:, subtype] @ self.category_pooling.T
+                drive = drive + pooled * self.category_weights[:, subtype]
+            category = drive / (drive + _EVIDENCE_SEMI_SATURATION)
+        if len(self.hmt):
+            hmt = STATIC_SHARE * compute_static_response(
+                compute_contrast_maps(luminance), self.motion_pooling
+            )
+        return self._assemble(early, category, hmt)
 
     def split_movie(self, frames: Tensor, fps: float) -> tuple[Tensor, Tensor]:
         torch = import_optional("torch", extra="torch")
         chosen = np.unique(np.linspace(0, len(frames) - 1, _N_MOVIE_FRAMES).round().astype(int))
         static = self.respond_to_images(frames[chosen]).mean(0)
+        motion = torch.zeros_like(static)
+        if not len(self.hmt):
+            return static, motion
         luminance = compute_luminance(frames)
         contrast = compute_contrast_maps(luminance).mean(0)
         energy = compute_motion_maps(luminance, fps=fps)
-        motion = compute_motion_response(energy, contrast, self.motion_pooling, self.motion_tuning)
-        return static, torch.zeros_like(static).index_copy(0, _as_index(self.hmt), motion)
+        response = compute_motion_response(energy, contrast, self.motion_pooling, self.motion_tuning)
+        return static, motion.index_copy(0, _as_index(self.hmt), response)
 
     def _assemble(self, early: Tensor, category: Tensor, hmt: Tensor) -> Tensor:
         raw = early.new_zeros(len(early), self.n_vertices)

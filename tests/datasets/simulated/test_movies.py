@@ -42,6 +42,18 @@ def test_parts_add_up_and_only_hmt_sees_motion(shown):
     assert np.abs(forth - back).mean() > 0.3 * forth.mean()
 
 
+@pytest.mark.parametrize("regions", [["hMT"], ["V1"], ["FFA"], ["FFA", "hMT"]])
+def test_some_regions_answer_as_in_the_whole_brain(shown, subject, regions):
+    _, clips, _ = shown
+    clips = clips.subset(clips.stimulus_ids[:2])
+    kept = subject.table["region"].isin(regions).to_numpy()
+    whole, alone = (
+        compute_movie_responses(s, clips).parts for s in (subject, select_regions(subject, regions))
+    )
+    assert alone.any()
+    np.testing.assert_allclose(alone, whole[:, :, kept], rtol=1e-5, atol=1e-6)
+
+
 def test_shares_are_covariances_with_the_whole(shown):
     _, _, responses = shown
     shares = responses.compute_shares().values
@@ -94,6 +106,8 @@ def test_variants_mirror_and_reverse(rng):
     np.testing.assert_array_equal(vary_movie(movie, "reversed"), movie[::-1])
     np.testing.assert_array_equal(vary_movie(movie, "mirrored-reversed"), movie[::-1, :, ::-1])
     assert len(VARIANTS) == 4
+    with pytest.raises(ValueError, match="pass a movie of RGB frames"):
+        vary_movie(movie[0], "mirrored")
 
 
 def test_bad_input_is_refused(shown, subject):
