@@ -166,7 +166,7 @@ rule illustrate_captions:
         truth=lambda wildcards, input: (
             f"--truth {Path(input.truth[0]).parent}" if input.truth else ""
         ),
-        categories=json.dumps(GENERATION["categories"]),
+        categories=CATEGORIES,
         prompts=json.dumps(GENERATION["prompts"]),
         viewer=GENERATION["viewer"],
         model=GENERATION["model"],

@@ -30,6 +30,8 @@ wildcard_constraints:
 ENV = "envs/neurovis.yaml"
 SIMULATED = config["simulated"]
 GENERATION = config["generation"]
+REGIONS = {entry["region"]: entry for entry in GENERATION["regions"]}
+CATEGORIES = json.dumps({name: entry["category"] for name, entry in REGIONS.items()})
 CAPTIONING = config["captioning"]
 GPU = 0 if config["device"] == "cpu" else 1
 

@@ -106,8 +106,13 @@ rule guide_images:
             "generation", "features.differentiable", "encoding.torch_bridge"
         ),
         space=space_option("features", GENERATION["guide"]),
-        options=command_options(GENERATION["options"]),
-        scales=" ".join(f"--scale {scale}" for scale in GENERATION["scales"]),
+        options=lambda wildcards: command_options(
+            {**GENERATION["options"], **REGIONS[wildcards.region].get("options", {})}
+        ),
+        scales=lambda wildcards: " ".join(
+            f"--scale {scale}"
+            for scale in REGIONS[wildcards.region].get("scales", GENERATION["scales"])
+        ),
         controls=" ".join(f"--control '{name}'" for name in GENERATION["controls"]),
         model=GENERATION["model"],
         n_seeds=GENERATION["n_seeds"],
@@ -124,7 +129,7 @@ rule judge_images:
     input:
         images=lambda wildcards: expand(
             f"{GENERATED}/region-{{region}}/stimuli.json",
-            region=GENERATION["categories"],
+            region=REGIONS,
             allow_missing=True,
         ),
         stimuli="results/{dataset}/stimuli/stimuli.json",
@@ -162,7 +167,7 @@ rule judge_images:
                 space_option("held-out", GENERATION["judge"]),
             ]
         ),
-        categories=json.dumps(GENERATION["categories"]),
+        categories=CATEGORIES,
         prompts=json.dumps(GENERATION["prompts"]),
         viewer=GENERATION["viewer"],
         n_views=GENERATION["options"].get("n_views", 1),

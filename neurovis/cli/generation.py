@@ -364,7 +364,7 @@ def _draw(
     from neurovis.evaluation.generation import GUIDED, compute_specificity, select_best
     from neurovis.plotting import plot_curves, plot_galleries, plot_shares, write_figure
 
-    strongest = images["scale"].max()
+    strongest = images.groupby("objective")["scale"].transform("max")
     guided = images[(images["control"] == GUIDED) & (images["scale"] == strongest)]
     blocks: dict[str, dict[str, list[NDArray]]] = {}
     for objective, rows in guided.groupby("objective", sort=False):
@@ -382,8 +382,8 @@ def _draw(
             },
         }
     caption = (
-        f"Images guided at scale {strongest:g} with the largest predictions of the guide, beside the "
-        "natural images with the largest predicted and recorded responses."
+        "Images guided at the largest scale with the largest predictions of the guide, beside the natural "
+        "images with the largest predicted and recorded responses."
     )
     figures = [("gallery", plot_galleries(blocks), "What each region prefers", caption)]
     curves = summary[(summary["selection"] == "all") & (summary["control"] == GUIDED)]

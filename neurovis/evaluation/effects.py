@@ -119,7 +119,7 @@ def compare_objectives(
     images : pandas.DataFrame
         One row per generated image and region: ``stimulus_id``, ``objective`` (a region, or "A - B"),
         ``control`` ("guided" or a control), ``scale`` (0 is unguided), ``seed``, ``region`` (whose response
-        it is) and ``value``. Of scales above 0 the largest counts.
+        it is) and ``value``. Of an objective's scales above 0 the largest counts.
     value : str
         Column of mean responses, "true" where the cortex is simulated.
     pairs : iterable of (str, str)
@@ -138,7 +138,8 @@ def compare_objectives(
     ValueError
         If there is no unguided image, or as :func:`compare_by_seed`.
     """
-    shown = images[(images["scale"] == 0) | (images["scale"] == images["scale"].max())]
+    strongest = images.groupby("objective")["scale"].transform("max")
+    shown = images[(images["scale"] == 0) | (images["scale"] == strongest)]
     named = np.where(
         shown["control"] == GUIDED, shown["objective"], shown["objective"] + ", " + shown["control"]
     )

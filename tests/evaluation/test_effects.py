@@ -82,6 +82,15 @@ def test_contrast_is_compared_with_its_preferred_region_alone(responses):
         assert found[key] == pytest.approx(value, abs=0.1)
 
 
+def test_each_objective_has_its_own_largest_scale(responses):
+    """As where one is guided through the denoiser, at another order of magnitude."""
+    scaled = responses.assign(
+        scale=responses["scale"] * np.where(responses["objective"] == "A - B", 0.1, 1.0)
+    )
+    one, other = (compare_objectives(table, "true", pairs=[("A", "B")]) for table in (responses, scaled))
+    pd.testing.assert_frame_equal(one, other)
+
+
 def test_a_difference_of_regions_is_taken_image_by_image(responses):
     rows = subtract_regions(responses, "true", "B", "A")
     wide = responses.pivot_table(index="stimulus_id", columns="region", values="true")

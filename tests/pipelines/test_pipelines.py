@@ -95,6 +95,22 @@ def test_study_of_a_large_data_set_is_planned_without_it(tmp_path):
     assert jobs["compare_models"] == jobs["partition_variance"] == 8
 
 
+def test_guidance_of_a_large_data_set_is_planned_for_its_own_regions(tmp_path):
+    folder = ROOT / "pipelines" / "config"
+    own = yaml.safe_load((folder / "nsd_generation.yaml").read_text())["generation"]
+    run = snakemake(
+        tmp_path, "results/real/nsd/generation/figures/sub-1/summary.tsv", "--dry-run", "--printshellcmds",
+        "--configfile", str(folder / "nsd.yaml"), str(folder / "nsd_generation.yaml"),
+        NEUROVIS_SHARED=str(tmp_path / "nowhere"),
+    )  # fmt: skip
+    commands = re.findall(r"neurovis generation guide .*", run.stdout + run.stderr)
+    assert {re.search(r"--region (\S+)", text)[1] for text in commands} == {
+        entry["region"] for entry in own["regions"]
+    }
+    # As published, whatever the demo does.
+    assert all("--n-views 1 --sampler dpm++" in text and "--gradient full" in text for text in commands)
+
+
 def test_names_of_the_study_are_in_the_catalog():
     study = yaml.safe_load((ROOT / "pipelines" / "config" / "nsd.yaml").read_text())
     spaces = [entry["space"] for entry in study["spaces"].values()]
