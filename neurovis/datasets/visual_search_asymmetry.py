@@ -139,14 +139,54 @@ def load_success_curves(
     FileNotFoundError, ValueError
         As :func:`load_visual_search_asymmetry`.
     """
-    folder = _find_part(part, root)
+    steps = np.arange(n_saccades + 1)
     curves = {}
     for searcher in SEARCHERS:
-        name = f"CP_{_name_file(searcher)}.npy"
-        found = check_array(name, _read_npy(folder / "cp" / name), ndim=2, minimum=0, maximum=1)
-        curve = found.mean(axis=0).cumsum()[: n_saccades + 1]
-        curves[searcher] = np.pad(curve, (0, n_saccades + 1 - len(curve)), mode="edge")
+        when = load_success_counts(root=root, part=part, searcher=searcher)
+        curves[searcher] = (when.ravel()[:, None] <= steps).mean(axis=0)
     return pd.DataFrame(curves).rename_axis("n_saccades")
+
+
+def load_success_counts(
+    *, root: str | Path | None = None, part: str = "NaturalDesign", searcher: str = "human"
+) -> NDArray[np.float64]:
+    """Saccades after which each search had found the target, as the authors stored it.
+
+    Parameters
+    ----------
+    root, part, searcher
+        As in :func:`load_visual_search_asymmetry`.
+
+    Returns
+    -------
+    array of shape (n_searchers, n_images)
+        15 people, or one model; infinite where the target was not found.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_visual_search_asymmetry`, or if the rows are not those of whole searchers.
+
+    Notes
+    -----
+    The file goes person by person and in each by image, as that of the scanpaths does: in NaturalDesign every
+    person's counts agree most with that person's numbers of fixations, and two people's counts correlate by
+    0.45 over images on average. Yet only a third of the searches that found the target agree with their
+    scanpath, so that the counts serve for shares and for samples of people and images, not beside scanpaths.
+    """
+    check_option("searcher", searcher, SEARCHERS)
+    name = f"CP_{_name_file(searcher)}.npy"
+    found = check_array(
+        name, _read_npy(_find_part(part, root) / "cp" / name), ndim=2, minimum=0, maximum=1
+    ).astype(bool)
+    n_images = PARTS[part].n_images
+    if len(found) % n_images:
+        raise ValueError(
+            f"{name} must have a row for each of {n_images} images and searcher, got {len(found)} rows; copy "
+            "the file anew."
+        )
+    when = np.where(found.any(axis=1), found.argmax(axis=1), np.inf)
+    return when.reshape(-1, n_images)
 
 
 def load_stored_similarities(*, root: str | Path | None = None, part: str = "NaturalDesign") -> pd.DataFrame:

@@ -6,6 +6,7 @@ from neurovis.datasets import visual_search_asymmetry as module
 from neurovis.datasets.visual_search_asymmetry import (
     PX_PER_DVA,
     load_stored_similarities,
+    load_success_counts,
     load_success_curves,
     load_visual_search_asymmetry,
     read_asymmetry_trials,
@@ -56,7 +57,24 @@ def test_one_subject_and_curves(miniature):
     curves = load_success_curves(root=root, part="Waldo", n_saccades=8)
     lengths = np.load(folders["Waldo"] / "ifix" / "I_IVSN.npy")[:, 0]
     np.testing.assert_allclose(curves["IVSN"], [(lengths - 1 <= n).mean() for n in range(9)])
+    people = np.load(folders["Waldo"] / "ifix" / "I_human_all.npy")[:, 0] - 1
+    counts = load_success_counts(root=root, part="Waldo")
+    np.testing.assert_array_equal(counts, people.reshape(15, 67))
     assert load_stored_similarities(root=root, part="Waldo").loc["IVSN", "sem"] == 0.01
+
+
+def test_searches_that_found_nothing_and_rows_of_no_searcher(tmp_path):
+    folder = make_search_part(tmp_path, "Waldo")
+    path = folder / "cp" / "CP_IVSN.npy"
+    found = np.load(path)
+    found[3] = 0
+    np.save(path, found)
+    counts = load_success_counts(root=tmp_path, part="Waldo", searcher="IVSN")
+    assert counts.shape == (1, 67)
+    assert np.flatnonzero(np.isinf(counts[0])).tolist() == [3]
+    np.save(path, found[:50])
+    with pytest.raises(ValueError, match="67 images"):
+        load_success_counts(root=tmp_path, part="Waldo", searcher="IVSN")
 
 
 def test_off_screen_samples_are_clipped_dropped_or_kept(miniature):
@@ -164,3 +182,9 @@ def test_published_success_and_similarity(shared_data, natural):
     lengths = np.load(folder / "ifix" / "I_human_all.npy")[:, 0]
     agree = (found.argmax(axis=1) == lengths - 1)[found.any(axis=1)].mean()
     np.testing.assert_allclose(agree, 0.34, atol=0.005)
+    # Yet the files hold people and images in the same order.
+    counts = load_success_counts(root=shared_data)
+    same = (counts[:, None] == lengths.reshape(15, 240) - 1).mean(axis=2)
+    assert (same.argmax(axis=1) == np.arange(15)).all()
+    alike = np.corrcoef(np.where(np.isinf(counts), 66, counts))[np.triu_indices(15, 1)]
+    np.testing.assert_allclose(alike.mean(), 0.45, atol=0.01)

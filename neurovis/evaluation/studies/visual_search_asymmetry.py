@@ -25,7 +25,7 @@ from neurovis.datasets.visual_search_asymmetry import (
     SEARCHERS,
     SIZE_PX,
     load_stored_similarities,
-    load_success_curves,
+    load_success_counts,
     load_visual_search_asymmetry,
     read_asymmetry_trials,
 )
@@ -137,9 +137,11 @@ def analyse_visual_search_asymmetry(
     Notes
     -----
     ``reference`` is the number recomputed from the authors' files when they were published, or, for people,
-    their figures. No output of GBVS was stored, so that its mean index (-0.018) has no row. Shares of found
-    targets treat searches as independent, because the authors' rows do not say which image they belong to.
-    NaturalDesign has no images here: the densities of eccNET and IVSN are their stored fixations, blurred.
+    their figures. No output of GBVS was stored, so that its mean index (-0.018) has no row. Intervals of the
+    shares of targets that people found resample people and images at once (Owen 2007, The pigeonhole
+    bootstrap, Annals of Applied Statistics 1:386-411), because searches of one person, and searches in
+    one image, are alike; those of a model, which searched each image once, are Wilson's. NaturalDesign
+    has no images here: the densities of eccNET and IVSN are their stored fixations, blurred.
     """
     folder = find_dataset(NAME, root)
     rows = _describe_people()
@@ -156,7 +158,7 @@ def analyse_visual_search_asymmetry(
             for searcher in SEARCHERS
         }
         rows += [
-            *_describe_success(root, part),
+            *_describe_success(root, part, seed),
             *_describe_similarity(root, part, gaze, seed),
             *_describe_saccades(root, part, seed),
         ]
@@ -255,26 +257,38 @@ def _average(values: NDArray[np.float64], rows: NDArray[np.intp]) -> float:
     return float(values[rows].mean())
 
 
-def _describe_success(root: str | Path | None, part: str) -> list[dict[str, Any]]:
+def _describe_success(root: str | Path | None, part: str, seed: int) -> list[dict[str, Any]]:
     """Share of targets found after one to six saccades, as the authors counted them."""
-    curves = load_success_curves(root=root, part=part, n_saccades=6)
-    n_people = 15
     rows = []
     for searcher in SEARCHERS:
-        n = PARTS[part].n_images * (n_people if searcher == "human" else 1)
+        when = load_success_counts(root=root, part=part, searcher=searcher)
         references = _FOUND.get(part, {}).get(searcher, (np.nan,) * 6)
+        if searcher == "human":
+            split = "no fitting; interval resamples people and images"
+        else:
+            split = "no fitting; Wilson interval over images"
         for k, reference in enumerate(references, start=1):
-            share = float(curves[searcher].to_numpy()[k])
-            ends = stats.binomtest(round(share * n), n).proportion_ci(method="wilson")
+            found = when <= k
+            if searcher == "human":
+                ci = _resample_both(found, make_rng(seed, NAME, part, "success"))
+            else:
+                ends = stats.binomtest(int(found.sum()), found.size).proportion_ci(method="wilson")
+                ci = (ends.low, ends.high)
             rows.append(
                 make_result_row(
                     study=NAME, subject=_WHO[searcher], region=part,
-                    quantity=f"targets found by saccade {k} [share]", value=share, ci=(ends.low, ends.high),
-                    n=n, reference=reference,
-                    split="no fitting; Wilson interval over searches",
+                    quantity=f"targets found by saccade {k} [share]", value=float(found.mean()), ci=ci,
+                    n=found.shape[searcher != "human"], reference=reference, split=split,
                 )
             )  # fmt: skip
     return rows
+
+
+def _resample_both(values: NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+    """95 % interval of the mean over people and images (n, m), both drawn anew (Owen 2007)."""
+    people, images = (rng.multinomial(n, np.full(n, 1 / n), size=_N_BOOTSTRAPS) / n for n in values.shape)
+    low, high = np.percentile(((people @ values) * images).sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _describe_similarity(

@@ -160,6 +160,20 @@ def test_asymmetry_of_people_needs_no_file_and_models_are_found(tmp_path, monkey
     assert not table["note"].str.contains("not here").any()
 
 
+def test_intervals_of_people_resample_people_and_images(monkeypatch):
+    monkeypatch.setattr(visual_search_asymmetry, "_N_BOOTSTRAPS", 4000)
+    rng = np.random.default_rng(0)
+    alike = np.broadcast_to(rng.random(240) < 0.3, (15, 240))
+    apart = rng.random((15, 240)) < 0.3
+    persons = np.broadcast_to(rng.random((15, 1)) < 0.3, (15, 240))
+    for found, n in ((alike, 240), (persons, 15)):
+        low, high = visual_search_asymmetry._resample_both(found, np.random.default_rng(1))
+        share = found.mean()
+        assert high - low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / n), rel=0.1)
+    low, high = visual_search_asymmetry._resample_both(apart, np.random.default_rng(1))
+    assert 0.02 < high - low < 0.06
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("module", STUDIES)
 def test_people_predict_each_other_best_of_what_has_no_history(shared_data, module):
