@@ -56,7 +56,8 @@ def arrange_features(
     Returns
     -------
     xarray.DataArray of dims ("time", "feature")
-        With ``stimulus_id`` (the segment) and ``time`` (middle of the sample [s]) along "time".
+        With ``stimulus_id`` (the segment) and ``time`` (middle of the sample [s]) along "time", and the
+        attribute ``t_r`` [s].
 
     Raises
     ------
@@ -73,7 +74,7 @@ def arrange_features(
     return rows.assign_coords(
         stimulus_id=("time", np.repeat(list(segments), lengths)),
         time=("time", (np.concatenate([np.arange(n) for n in lengths]) + 0.5) * t_r),
-    )
+    ).assign_attrs(t_r=float(t_r))
 
 
 def evaluate_movie_encoding(
@@ -122,8 +123,8 @@ def evaluate_movie_encoding(
     Raises
     ------
     ValueError
-        If a segment is unknown, rows of a run lie apart, a run differs in length from its features, or less
-        than two segments are left for training.
+        If a segment is unknown, rows of a run lie apart, a run differs in length or in sampling interval from
+        its features, or less than two segments are left for training.
 
     Notes
     -----
@@ -362,6 +363,12 @@ def _find_runs(
         raise ValueError(
             "data must have stimulus_id and run along 'time' and the attribute t_r, and features dims "
             f"('time', 'feature'), got no {missing}, attributes {sorted(data.attrs)} and {features.dims}."
+        )
+    t_r = features.attrs.get("t_r", data.attrs["t_r"])
+    if not np.isclose(t_r, data.attrs["t_r"]):
+        raise ValueError(
+            f"features must have the sampling interval of data, {data.attrs['t_r']:g} s, got {t_r:g} s; "
+            "extract them again with that t_r."
         )
     if not np.isfinite(data.values).all():
         bad = int((~np.isfinite(data.values)).any(axis=0).sum())

@@ -6,10 +6,12 @@ FlyingThings3D, those of the large model on further sets as well.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 SIZES = ("small", "large")
 _STRIDE = 8
+# What PyTorch raises of a file that holds no weights, or others.
+_UNREADABLE = (
+    RuntimeError, TypeError, ValueError, LookupError, AttributeError, OSError, EOFError, struct.error,
+    UnpicklingError,
+)  # fmt: skip
 _SMALLEST_PX = 128  # the coarsest of four levels of correlations needs two places
 
 
@@ -84,7 +91,8 @@ def make_raft(
     size : {"small", "large"}
         1.0 or 5.3 million parameters.
     pretrained : bool
-        Take the weights that torchvision downloads; otherwise random ones, whose flow means nothing.
+        Take the weights that torchvision downloads, once, into ``checkpoints`` of ``torch.hub.get_dir()``;
+        a file that was put there by hand is used as well. Otherwise random ones, whose flow means nothing.
     checkpoint : path, optional
         State dictionary of this architecture, a PyTorch file of tensors; used instead of a download.
     n_updates : int
@@ -99,7 +107,7 @@ def make_raft(
     FileNotFoundError
         If the weights are not here and cannot be fetched, or there is no such checkpoint.
     ValueError
-        If the size is unknown or the checkpoint does not fit.
+        If the size is unknown, or the checkpoint or the downloaded file does not fit.
     """
     check_option("size", size, SIZES)
     check_array("n_updates", n_updates, ndim=0, minimum=1)
@@ -120,17 +128,24 @@ def make_raft(
         raise FileNotFoundError(f"no weights at {path}; check the path, or get them from {weights.url}.")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, TypeError, ValueError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} must hold weights of RAFT {size} ({error}); get it again.") from error
     return RAFTFlow(network, f"RAFT {size}, {path.stem}", n_updates, device)
 
 
-def _fetch(build: Callable[..., nn.Module], weights: object, size: str) -> nn.Module:
+def _fetch(build: Callable[..., nn.Module], weights: Any, size: str) -> nn.Module:
+    torch = import_optional("torch", extra="torch")
+    place = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+    was_here = place.is_file()
     try:
         return build(weights=weights, progress=False)
-    except OSError as error:
+    except _UNREADABLE as error:
+        if was_here:
+            raise ValueError(
+                f"{place} must hold weights of RAFT {size} ({error}); get it again from {weights.url}."
+            ) from error
         raise FileNotFoundError(
-            f"weights of RAFT {size} are not on this machine and could not be fetched from "
-            f"{getattr(weights, 'url', '')} ({error}); download that file elsewhere and pass it as "
-            "checkpoint, or ask for random weights with pretrained=False."
+            f"weights of RAFT {size} are not on this machine and could not be fetched ({error}); download "
+            f"{weights.url} elsewhere and put it at {place} or pass its path as checkpoint, or ask for "
+            "random weights with pretrained=False."
         ) from error

@@ -232,6 +232,10 @@ def test_bad_input_is_refused():
         evaluate_movie_encoding(features, shuffled, RIDGE, test_segments=test)
     with pytest.raises(ValueError, match="finite"):
         evaluate_movie_encoding(features, data.where(data.run != 1), RIDGE, test_segments=test)
+    with pytest.raises(ValueError, match="sampling interval of data, 2 s, got 1 s"):
+        evaluate_movie_encoding(features.assign_attrs(t_r=1.0), data, RIDGE, test_segments=test)
+    with pytest.raises(ValueError, match="finite"):
+        evaluate_movie_encoding(features.where(features > features.min()), data, RIDGE, test_segments=test)
     bare = data.copy()
     del bare.attrs["t_r"]
     with pytest.raises(ValueError, match="t_r"):

@@ -1,6 +1,8 @@
 """Flow models of others on motion that is known exactly."""
 
+import re
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,18 +121,35 @@ def test_raft_reads_a_checkpoint_and_refuses_a_foreign_one(tmp_path):
     torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(ValueError, match="must hold weights of RAFT small"):
         make_raft(checkpoint=path)
+    path.write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="must hold weights of RAFT small"):
+        make_raft(checkpoint=path)
     with pytest.raises(FileNotFoundError, match="raft_small"):
         make_raft(checkpoint=tmp_path / "none.pth")
     with pytest.raises(ValueError, match="size must be"):
         make_raft("huge")
 
 
-def test_raft_without_a_network_says_what_to_do(monkeypatch):
-    from torchvision.models import _api
+def test_raft_without_a_network_says_what_to_do_and_takes_a_file_put_there(monkeypatch, tmp_path):
+    import torch
 
     def refuse(*args, **kwargs):
         raise urllib.error.URLError("no network")
 
-    monkeypatch.setattr(_api, "load_state_dict_from_url", refuse)
-    with pytest.raises(FileNotFoundError, match=r"RAFT small.*pytorch\.org.*checkpoint.*pretrained=False"):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "urlopen", refuse)
+    with pytest.raises(FileNotFoundError, match=r"RAFT small.*checkpoint.*pretrained=False") as caught:
+        make_raft()
+    url, place = re.search(r"download (https://download\.pytorch\.org/\S+) elsewhere and put it at (\S+)",
+                           str(caught.value)).groups()  # fmt: skip
+    assert Path(place).name == url.rpartition("/")[2]
+    source = make_raft(pretrained=False, seed=3, n_updates=1)
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(source.network.state_dict(), place)
+    found = make_raft(n_updates=1)
+    assert found.name == "RAFT small"
+    frames = make_pair((1, 1), size=(128, 128))
+    np.testing.assert_array_equal(found(frames), source(frames))
+    Path(place).write_bytes(b"half a file")
+    with pytest.raises(ValueError, match=r"must hold weights of RAFT small.*get it again from https"):
         make_raft()
