@@ -12,6 +12,7 @@ Flow is in px per frame of the resolution at hand, x right, y down.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -196,7 +197,7 @@ class VideoDiffusionAnimator:
             raise ValueError(
                 f"frame must have sides that are multiples of 8 px, got {height} x {width}; resize it first."
             )
-        pipeline = self._load()
+        pipeline = self._pipeline
         generator = torch.Generator("cpu").manual_seed(int(make_rng(self.seed, "svd").integers(2**62)))
         frames = pipeline(
             Image.fromarray(first), height=height, width=width, num_frames=len(fields) + 1,
@@ -207,7 +208,8 @@ class VideoDiffusionAnimator:
         movie[0] = first
         return movie
 
-    def _load(self) -> Any:
+    @cached_property
+    def _pipeline(self) -> Any:
         diffusers = import_optional("diffusers", extra="diffusion")
         if not isinstance(self.model, str | Path):
             return self.model.to(self.device)

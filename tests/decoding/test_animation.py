@@ -187,7 +187,7 @@ def make_tiny_svd():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_video_diffusion_runs_offline_and_is_blind_to_flow(rng):
+def test_video_diffusion_runs_offline_from_a_folder_and_is_blind_to_flow(rng, tmp_path):
     pipeline = make_tiny_svd()
     pipeline.set_progress_bar_config(disable=True)
     animate = VideoDiffusionAnimator(pipeline, n_steps=2, seed=1)
@@ -203,6 +203,9 @@ def test_video_diffusion_runs_offline_and_is_blind_to_flow(rng):
     assert (movie != VideoDiffusionAnimator(pipeline, n_steps=2, seed=2)(frame, flow)).any()
     with pytest.raises(ValueError, match="multiples of 8"):
         animate(frame[:30], flow[:, :30])
+    pipeline.save_pretrained(tmp_path)
+    from_disk = VideoDiffusionAnimator(tmp_path, n_steps=2, seed=1)
+    np.testing.assert_array_equal(from_disk(frame, flow), movie)
 
 
 def test_missing_weights_and_bad_shapes_say_what_to_do(tmp_path, rng):
