@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from neurovis.motion.protocols import MotionUnits
+    from collections.abc import Callable
+
+    from neurovis.motion.protocols import FlowModel, MotionUnits
 
 NAME = "motion"
 SECTION = "Motion"
@@ -202,6 +204,74 @@ def compare_flow(
         provenance=record,
     )
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+@app.command("compare-people")
+def compare_people(
+    movies: Path = typer.Option(..., help="Folder with a video, .npy or folder for each slow movie."),
+    out: Path = typer.Option(..., help="Folder of table and figures."),
+    model: list[str] = typer.Option(
+        ["v1mt", "farneback", "dis", "lucas-kanade"],
+        help="v1mt, farneback, dis, lucas-kanade, raft-small, raft-large or raft-random; repeatable.",
+    ),
+    root: Path | None = typer.Option(None, help="Folder above the data set of reports, perceived_flow."),
+    n_bootstraps: int = typer.Option(1000, help="Resamples of the probes, for intervals."),
+    n_permutations: int = typer.Option(1000, help="Permutations of people's deviations, for the null."),
+    section: str = typer.Option(SECTION, help="Section of the report."),
+    seed: int = typer.Option(0, help="Seed of both."),
+) -> None:
+    """Score models against the motion that people report in slow movies of Sintel, the truth held fixed."""
+    from neurovis.core import make_provenance
+    from neurovis.datasets.perceived_flow import SINTEL_SIZE_PX, load_perceived_flow
+    from neurovis.evaluation.flow_models import score_flow_models
+    from neurovis.plotting import plot_flow_reports, write_figure, write_report_table
+
+    probes = load_perceived_flow(root=root).sintel_slow
+    found = score_flow_models(
+        [_make_flow_model(name) for name in model], movies, probes.assign(frame=probes["frame"] - 1),
+        size_px=SINTEL_SIZE_PX, n_bootstraps=n_bootstraps, n_permutations=n_permutations, seed=seed,
+    )  # fmt: skip
+    choices = {"models": model, "n_bootstraps": n_bootstraps, "n_permutations": n_permutations, "seed": seed}
+    record = make_provenance("motion compare-people", choices)
+    write_report_table(
+        found.table,
+        out / "people.tsv",
+        title="Models of motion beside people",
+        caption="Agreement with reports at 36 probes in each slow movie of Sintel, with 95 % intervals over "
+        "probes; partial correlations and the response consistency index ask for what people see beyond the "
+        "truth, and have a null in which their deviations belong to other probes.",
+        section=section,
+        order=16,
+        provenance=record,
+    )
+    for number, (name, own) in enumerate(found.probes.groupby("model", sort=False)):
+        write_figure(
+            plot_flow_reports(
+                own[["human_u", "human_v"]], own[["true_u", "true_v"]], own[["model_u", "model_v"]],
+                model_name=str(name),
+            ),
+            out / f"people-{number}.png",
+            title=f"Motion as people see it, and {name}",
+            caption="Reported components of flow at the probes against those of the model.",
+            section=section,
+            order=8,
+            provenance=record,
+        )  # fmt: skip
+    typer.echo(found.table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _make_flow_model(name: str) -> FlowModel:
+    from neurovis.core import check_option
+    from neurovis.motion.classical import DISFlow, FarnebackFlow, LucasKanadeFlow
+    from neurovis.motion.raft import make_raft
+    from neurovis.motion.v1mt import load_v1mt
+
+    builders: dict[str, Callable[[], FlowModel]] = {
+        "v1mt": load_v1mt, "farneback": FarnebackFlow, "dis": DISFlow, "lucas-kanade": LucasKanadeFlow,
+        "raft-small": make_raft, "raft-large": lambda: make_raft("large"),
+        "raft-random": lambda: make_raft(pretrained=False),
+    }  # fmt: skip
+    return builders[check_option("model", name, builders)]()
 
 
 @app.command("decode-flow")

@@ -28,6 +28,9 @@ SOURCES = (
 MODULATIONS = ("noise", "blur", "water wave", "luminance", "Fourier phase", "flow shuffle", "swirl")
 """Second-order modulations, inferred from the generator of the movies by the order of its types."""
 
+SINTEL_SIZE_PX = (872, 2048)
+"""Height and width of the slow movies, in whose pixels their probes and flows are."""
+
 PROBED_FRAME = 8  # of the 15 frames of the temporal set
 _SINTEL = ("ambush_2", "ambush_4", "cave_4", "market_6", "temple_3")
 _SINTEL_START_YX = ((150, 1350), (350, 1500), (450, 800), (275, 1160), (570, 1700))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from neurovis.core import check_array
+from neurovis.io.video import VIDEO_SUFFIXES, read_video_frames, read_video_info
 from neurovis.metrics.flow import bootstrap_flow_scores, compute_deviation_null
 from neurovis.metrics.significance import compute_p_value
 from neurovis.motion.protocols import FlowModel
@@ -107,6 +109,83 @@ def score_flow_model(
     return FlowScores(table, probes.assign(model_u=predicted[:, 0], model_v=predicted[:, 1]))
 
 
+def score_flow_models(
+    models: Sequence[FlowModel],
+    folder: str | Path,
+    probes: pd.DataFrame,
+    *,
+    size_px: tuple[int, int],
+    group: str | None = None,
+    n_bootstraps: int = 1000,
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> FlowScores:
+    """Several models on movies in files, of which only the frames around the probed moments are read.
+
+    Parameters
+    ----------
+    models : sequence of FlowModel
+        Names in tables tell them apart.
+    folder : path
+        For each probed movie a video file, a ``.npy`` array or a folder of images of that name.
+    probes, group, n_bootstraps, n_permutations, seed
+        As :func:`score_flow_model`.
+    size_px : (int, int)
+        Height and width that places and flows of the probes refer to [px]. Movies of another size with the
+        same aspect are taken as they are: probes are brought to their size.
+
+    Returns
+    -------
+    FlowScores
+        Tables of the models one below the other, scores in the column ``score``; end-point errors are in
+        pixels of the movies as they are.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a movie is missing.
+    ValueError
+        If a movie has another aspect or ends too early, or as :func:`score_flow_model`.
+    """
+    if not models:
+        raise ValueError("models must hold at least one, got none; pass for example FarnebackFlow().")
+    before = max((model.n_frames - 1) // 2 for model in models)
+    after = max(model.n_frames - (model.n_frames - 1) // 2 for model in models)
+    frames: dict[str, NDArray[np.uint8]] = {}
+    own = []
+    for movie, table in probes.groupby("movie", sort=False):
+        path = _find_movie(Path(folder), str(movie))
+        height, width = read_video_info(path).size_px
+        scale = height / size_px[0]
+        if abs(scale * size_px[1] - width) > max(1.0, 0.01 * width):
+            raise ValueError(
+                f"{path} must have the aspect of {size_px[0]} x {size_px[1]} px, got {height} x {width}; "
+                "take the movie uncropped."
+            )
+        first = int(table["frame"].min()) - before
+        if first < 0:
+            raise ValueError(
+                f"probes of {movie!r} must have {before} frames before them, got {first + before}."
+            )
+        frames[str(movie)] = read_video_frames(path, start=first, stop=int(table["frame"].max()) + after)
+        flows = [f"{kind}_{axis}" for kind in ("human", "true") for axis in "uv"]
+        places = (table[["x_px", "y_px"]] + 0.5) * scale - 0.5  # centres of pixels are at whole numbers
+        own.append(table.assign(frame=table["frame"] - first, **places, **(table[flows] * scale)))
+    scaled = pd.concat(own, ignore_index=True)
+    scores = [
+        score_flow_model(
+            model, frames, scaled, group=group, n_bootstraps=n_bootstraps, n_permutations=n_permutations,
+            seed=seed,
+        )
+        for model in models
+    ]  # fmt: skip
+    return FlowScores(
+        pd.concat([score.table.rename_axis("score").reset_index() for score in scores], ignore_index=True),
+        pd.concat([score.probes.assign(model=score.table["model"].iloc[0]) for score in scores],
+                  ignore_index=True),
+    )  # fmt: skip
+
+
 def compute_flow_at(model: FlowModel, clip: NDArray[np.uint8], frame: int) -> NDArray[np.float32]:
     """Flow from one frame of a clip to the next, by the window that the model wants.
 
@@ -136,6 +215,17 @@ def compute_flow_at(model: FlowModel, clip: NDArray[np.uint8], frame: int) -> ND
         )
     flow = model(clip[first : first + model.n_frames])
     return check_array(f"flow of {model.name!r}", flow, shape=(*clip.shape[1:3], 2))
+
+
+def _find_movie(folder: Path, name: str) -> Path:
+    """Folder of images, array or video of a name."""
+    for candidate in (folder / name, *(folder / f"{name}{suffix}" for suffix in (".npy", *VIDEO_SUFFIXES))):
+        if candidate.exists():
+            return candidate
+    raise FileNotFoundError(
+        f"no movie {name!r} in {folder}; the movies do not come with the reports: put a video, a .npy array "
+        f"or a folder of images named {name!r} there."
+    )
 
 
 def _check_probes(probes: pd.DataFrame, frames: Mapping[str, ArrayLike]) -> pd.DataFrame:

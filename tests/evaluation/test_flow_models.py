@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neurovis.evaluation.flow_models import compute_flow_at, score_flow_model
+from neurovis.evaluation.flow_models import compute_flow_at, score_flow_model, score_flow_models
 from neurovis.stimuli.world_movies import make_movie
 
 
@@ -98,6 +98,72 @@ def test_a_model_that_knows_the_truth_only_scores_nothing_beyond_it(movies, prob
 def test_the_nearest_pixel_of_the_probed_frame_is_read(movies, probes):
     found = score(ShownFlow("exact", movies, lambda flow: flow), movies, probes).probes
     np.testing.assert_allclose(found[["model_u", "model_v"]], probes[["true_u", "true_v"]], atol=1e-6)
+
+
+def test_movies_in_files_give_the_same_at_any_size(movies, probes, tmp_path):
+    from PIL import Image
+
+    models = [ShownFlow("as people", movies, turn), ShownFlow("exact", movies, lambda flow: flow)]
+    for name, movie in movies.items():
+        np.save(tmp_path / f"{name}.npy", movie.frames)
+    (tmp_path / "rotation.npy").unlink()
+    (tmp_path / "rotation").mkdir()
+    for number, frame in enumerate(movies["rotation"].frames):
+        Image.fromarray(frame).save(tmp_path / "rotation" / f"{number:04d}.png")
+    # Reports at twice the resolution: places and flows are twice as far apart.
+    places = {name: (probes[name] + 0.5) * 2 - 0.5 for name in ("x_px", "y_px")}
+    flows = {f"{kind}_{axis}": 2 * probes[f"{kind}_{axis}"] for kind in ("human", "true") for axis in "uv"}
+    found = score_flow_models(
+        models,
+        tmp_path,
+        probes.assign(**places, **flows),
+        size_px=(96, 96),
+        n_bootstraps=20,
+        n_permutations=39,
+    )
+    direct = [score(model, movies, probes) for model in models]
+    for own in direct:
+        name = own.table["model"].iloc[0]
+        table = found.table[found.table["model"] == name].set_index("score")
+        np.testing.assert_allclose(table["value"], own.table["value"], atol=1e-9)
+        np.testing.assert_allclose(table["p_value"], own.table["p_value"])
+    assert len(found.probes) == 2 * len(probes)
+    options = {"size_px": (48, 48), "n_bootstraps": 2, "n_permutations": 2}
+    with pytest.raises(FileNotFoundError, match=r"no movie 'rotation' in .*put a video"):
+        score_flow_models(models, tmp_path / "none", probes, **options)
+    with pytest.raises(ValueError, match="aspect of 48 x 60 px, got 48 x 48"):
+        score_flow_models(models, tmp_path, probes, **{**options, "size_px": (48, 60)})
+    with pytest.raises(ValueError, match="1 frames before them, got 0"):
+        score_flow_models(models, tmp_path, probes.assign(frame=0), **options)
+    with pytest.raises(ValueError, match="start and stop must lie within the 5 frames"):
+        score_flow_models(models, tmp_path, probes.assign(frame=4), **options)
+    with pytest.raises(ValueError, match="models must hold at least one"):
+        score_flow_models([], tmp_path, probes, **options)
+
+
+def test_people_on_the_command_line(tmp_path):
+    from miniature_perceived_flow import make_perceived_flow
+    from typer.testing import CliRunner
+
+    from neurovis import cli
+
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (131, 54, 128, 3), dtype=np.uint8)
+    (tmp_path / "movies").mkdir()
+    for name in ("ambush_2", "ambush_4", "cave_4"):
+        np.save(tmp_path / "movies" / f"{name}.npy", frames)
+    arguments = [
+        "motion", "compare-people", "--movies", str(tmp_path / "movies"), "--out", str(tmp_path / "out"),
+        "--root", str(make_perceived_flow(tmp_path)), "--model", "farneback", "--model", "v1mt",
+        "--n-bootstraps", "5", "--n-permutations", "9",
+    ]  # fmt: skip
+    output = CliRunner().invoke(cli.app, arguments, catch_exceptions=False).output
+    table = pd.read_csv(tmp_path / "out" / "people.tsv", sep="\t", comment="#")
+    assert set(table["model"]) == {"Farneback", "v1mt-small"}
+    assert {"partial_uv", "rci", "epe_model", "rho_model"} <= set(table["score"])
+    assert np.isfinite(table[["value", "low", "high"]]).all(axis=None)
+    assert (tmp_path / "out" / "people-1.png").is_file()
+    assert "partial_uv" in output
 
 
 def test_wrong_input_is_refused(movies, probes):
