@@ -20,19 +20,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurovis.core import check_array, check_option
+from neurovis.gaze.oat_appearance import BlindEncoder, CropEncoder
 from neurovis.gaze.oat_positions import SIGMA_STEPS, compute_position_table
 
 LAYOUTS = ("grid", "centres", "none")
 TARGET_POSITIONS = ("none", "true")
+APPEARANCES = ("seen", "none")
 
 SIGMA_SHARE = 0.25
 """Width of the position kernel of irregular layouts, as a share of the display's longer side."""
 
-_CROP_CHANNELS = (16, 32)
 _ORDER_BASE = 10_000.0
-# Without centring, what all crops share hides in what they differ: after 400 steps among things of the world
-# the cross-entropy is 1.57 instead of 1.26 nats, and the target is not recognised.
-_CROP_MEAN, _CROP_SD = 127.5, 64.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,9 @@ class OATConfig:
         to search.
     flag_fixated_target : bool
         Whether a fixated target is marked in the decoder, as published: the model need not recognise it.
+    appearance : {"seen", "none"}
+        Whether the model sees the objects and the target. Without, places and the past are left, which is
+        more than a few dozen images teach about appearance.
 
     Raises
     ------
@@ -86,6 +87,7 @@ class OATConfig:
     sigma: float | None = None
     target_position: str = "none"
     flag_fixated_target: bool = False
+    appearance: str = "seen"
 
     def __post_init__(self) -> None:
         if (self.crop_px is None) == (self.n_features is None):
@@ -97,6 +99,7 @@ class OATConfig:
             object.__setattr__(self, "crop_px", tuple(int(side) for side in self.crop_px))
         check_option("layout", self.layout, LAYOUTS)
         check_option("target_position", self.target_position, TARGET_POSITIONS)
+        check_option("appearance", self.appearance, APPEARANCES)
         for name in ("d_model", "n_heads", "n_layers", "d_feedforward", "n_pointers", "n_steps"):
             check_array(name, getattr(self, name), ndim=0, minimum=1)
         check_array("dropout", self.dropout, ndim=0, minimum=0, maximum=0.99)
@@ -175,34 +178,6 @@ class EncodedDisplays:
         return EncodedDisplays(
             *(tensor.repeat_interleave(times, dim=0) for tensor in (self.tokens, self.memory, self.attended))
         )
-
-
-class CropEncoder(nn.Module):
-    """Crops (n, height, width, 3) uint8 to vectors (n, n_out): two convolutions, pooling and a linear map."""
-
-    def __init__(self, n_out: int, crop_px: tuple[int, int], pyramid_levels: int = 0) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, _CROP_CHANNELS[0], 5)
-        self.conv2 = nn.Conv2d(_CROP_CHANNELS[0], _CROP_CHANNELS[1], 3)
-        self.pyramid_levels = int(pyramid_levels)
-        height, width = (((side - 4) // 5 - 2) // (1 if pyramid_levels else 3) for side in crop_px)
-        if min(height, width) < 1:
-            raise ValueError(
-                f"crop_px must leave something after two convolutions and poolings, got {crop_px}; pass at "
-                "least (29, 29), or (19, 19) with pyramid_levels."
-            )
-        n_places = sum(4**level for level in range(self.pyramid_levels)) or height * width
-        self.out = nn.Linear(n_places * _CROP_CHANNELS[1], n_out)
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Crops 0-255 are centred and scaled here, once, for every data set."""
-        x = (crops.movedim(-1, 1).to(self.out.weight.dtype) - _CROP_MEAN) / _CROP_SD
-        x = functional.max_pool2d(torch.relu(self.conv1(x)), 5)
-        x = torch.relu(self.conv2(x))
-        if self.pyramid_levels == 0:
-            return self.out(functional.max_pool2d(x, 3).flatten(1))
-        levels = [functional.adaptive_max_pool2d(x, 2**level) for level in range(self.pyramid_levels)]
-        return self.out(torch.cat([level.flatten(1) for level in levels], dim=1))
 
 
 class Attention(nn.Module):
@@ -347,7 +322,9 @@ class OAT(nn.Module):
         self.config = config
         half = config.d_model // 2
         self.embed: nn.Module
-        if config.crop_px is not None:
+        if config.appearance == "none":
+            self.embed = BlindEncoder(half)
+        elif config.crop_px is not None:
             self.embed = CropEncoder(half, config.crop_px, config.pyramid_levels)
         else:
             self.embed = nn.Linear(int(config.n_features or 0), half)

@@ -62,6 +62,7 @@ def make_oat_config(
     dropout: float = 0.1,
     pyramid_levels: int = 0,
     target_position: str = "none",
+    appearance: str = "seen",
 ) -> OATConfig:
     """Configuration that fits trials: crops or features, grid or irregular places, steps of the grid.
 
@@ -74,6 +75,8 @@ def make_oat_config(
         scanpaths do not carry more. The layers' inner width is twice ``d_model``.
     target_position : {"none", "true"}
         ``"true"`` tells the model where the target is, in the query and in the decoder, as published.
+    appearance : {"seen", "none"}
+        As in :class:`neurovis.gaze.oat.OATConfig`.
 
     Returns
     -------
@@ -102,6 +105,7 @@ def make_oat_config(
         layout="grid" if len(on_grid) == len(trials) else "centres",
         n_steps=max((int(place.max()) + 1 for place in on_grid), default=1),
         target_position=target_position, flag_fixated_target=target_position == "true",
+        appearance=appearance,
     )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from neurovis.features.weights import build_seeded
-from neurovis.gaze.oat import OAT, Attention, CropEncoder, OATConfig, compute_loss, encode_order
+from neurovis.gaze.oat import OAT, Attention, OATConfig, compute_loss, encode_order
+from neurovis.gaze.oat_appearance import CropEncoder
 from neurovis.gaze.oat_batches import PlaceEncoder, make_batch
 from neurovis.gaze.oat_decoding import (
     compute_step_log_probabilities,
@@ -248,6 +250,16 @@ class TestWhatTheModelIsTold:
         assert batch.places.abs().max() == 0
         assert batch.start.abs().max() == 0
 
+    def test_without_appearance_only_places_are_left(self):
+        batch = make_trials(n=3)
+        other = replace(batch, bank=batch.bank + 1)
+        blind = build(OATConfig(**{**SMALL.__dict__, "appearance": "none"}))
+        with torch.no_grad():
+            torch.testing.assert_close(blind(batch), blind(other), rtol=0, atol=0)
+            assert (build()(batch) - build()(other)).abs().max() > 1e-3
+        scores = blind(replace(batch, places=batch.places.roll(1, dims=1)))
+        assert (scores - blind(batch)).nan_to_num().abs().max() > 1e-3
+
     def test_fixated_target_is_marked_only_if_asked(self):
         batch = make_trials(n=1)
         marked = build(OATConfig(**{**SMALL.__dict__, "flag_fixated_target": True}))
@@ -271,6 +283,7 @@ class TestWhatTheModelIsTold:
             ({"d_model": 63}, "d_model must be even"),
             ({"layout": "circle"}, "layout must be 'grid', 'centres' or 'none'"),
             ({"target_position": "maybe"}, "target_position must be"),
+            ({"appearance": "blurred"}, "appearance must be 'seen' or 'none'"),
         ],
     )
     def test_wrong_configurations_are_refused(self, change, message):

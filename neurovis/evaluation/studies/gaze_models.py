@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,13 @@ _N_BOOTSTRAPS = 1000
 
 
 def make_gaze_result(
-    comparison: GazeComparison, *, study: str, n_permutations: int, seed: int, note: str = ""
+    comparison: GazeComparison,
+    *,
+    study: str,
+    n_permutations: int,
+    seed: int,
+    note: str = "",
+    more_rows: Sequence[Mapping[str, Any]] = (),
 ) -> StudyResult:
     """Result of a study from a comparison of gaze models.
 
@@ -42,7 +49,10 @@ def make_gaze_result(
     seed : int
         Of null and intervals.
     note : str
-        Said of every row.
+        Said of every row of the comparison.
+    more_rows : sequence of mapping
+        What else the study measured, e.g. of
+        :func:`neurovis.evaluation.studies.object_paths.compare_objects_on`.
 
     Returns
     -------
@@ -51,7 +61,7 @@ def make_gaze_result(
         ``gaze_gain`` (n,), bits per fixation over a uniform density, and ``gaze_gain_ci`` (2, n).
     """
     rows = make_gaze_rows(comparison, study=study, n_permutations=n_permutations, seed=seed, note=note)
-    return StudyResult(make_result_table(rows), make_gaze_arrays(comparison))
+    return StudyResult(make_result_table([*rows, *more_rows]), make_gaze_arrays(comparison))
 
 
 def make_gaze_arrays(comparison: GazeComparison) -> dict[str, NDArray]:

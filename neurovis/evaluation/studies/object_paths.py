@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,9 @@ from neurovis.gaze.oat_trials import ObjectTrial
 from neurovis.metrics.one_sample import draw_signs
 from neurovis.metrics.resampling import draw_counts
 
-OAT, OAT_TOLD = "OAT", "OAT told the target"
+OAT, OAT_TOLD, OAT_BLIND = "OAT", "OAT told the target", "OAT without pictures"
 SPATIAL, TARGET = "centre, distance and return", "all effects and target"
-MODELS = (CHANCE, "centre bias", SPATIAL, OAT, TARGET, OAT_TOLD, PEOPLE)
+MODELS = (CHANCE, "centre bias", SPATIAL, OAT_BLIND, OAT, TARGET, OAT_TOLD, PEOPLE)
 METRICS = {
     "delta": "behavioural delta, {} [relative]",
     "sequence_score": "sequence score, {} [0 to 1]",
@@ -42,9 +42,11 @@ def compare_objects_on(
     study: str,
     splits: Sequence[str] = ("image", "observer", "target"),
     told: bool = True,
+    blind: bool = False,
     n_permutations: int = 1000,
     seed: int = 0,
     references: Mapping[str, float] | None = None,
+    image_of: Callable[[ObjectTrial], str] | None = None,
     **training: Any,
 ) -> list[dict[str, Any]]:
     """Rows of a study: every model of scanpaths over objects, and what the transformer adds to places.
@@ -60,12 +62,17 @@ def compare_objects_on(
     told : bool
         Also train a transformer that is told where the target is, as published; it stands beside the
         baseline that knows the same.
+    blind : bool
+        Also train a transformer that sees neither the objects nor the target; what pictures add is the
+        difference from it.
     n_permutations : int
         Sign flips of images, for the null of the differences.
     seed : int
         Of splits, trainings, samples, bootstraps and flips.
     references : mapping of quantity to number, optional
         Published numbers.
+    image_of : callable, optional
+        Trial to the image that is kept on one side of the split by image, where several stimuli show one.
     **training
         ``d_model``, ``n_layers`` and ``dropout`` of :func:`neurovis.gaze.oat_comparison.make_oat_config`,
         the rest of :func:`neurovis.gaze.oat_comparison.compare_oat`.
@@ -86,11 +93,14 @@ def compare_objects_on(
     configs = {OAT: make_oat_config(trials, **size)}
     if told:
         configs[OAT_TOLD] = make_oat_config(trials, target_position="true", **size)
+    if blind:
+        configs[OAT_BLIND] = make_oat_config(trials, appearance="none", **size)
     rows = []
     for by in splits:
         comparison = compare_oat(
-            trials, configs, by=by, n_paths=_N_PATHS, n_bootstraps=_N_BOOTSTRAPS, seed=seed, **training
-        )
+            trials, configs, by=by, group_of=image_of if by == "image" else None, n_paths=_N_PATHS,
+            n_bootstraps=_N_BOOTSTRAPS, seed=seed, **training,
+        )  # fmt: skip
         split = _describe_split(comparison, by)
         place: dict[str, Any] = {"study": study, "region": f"by {by}", "split": split}
         known = references or {}
@@ -107,7 +117,7 @@ def compare_objects_on(
                 )  # fmt: skip
         rows += [
             _compare_bits(comparison, model, baseline, n_permutations, seed, **place)
-            for model, baseline in ((OAT, SPATIAL), (OAT_TOLD, TARGET))
+            for model, baseline in ((OAT, SPATIAL), (OAT_BLIND, SPATIAL), (OAT_TOLD, TARGET))
             if model in comparison.predictors and baseline in comparison.baselines
         ]
     return rows

@@ -26,7 +26,8 @@ def small(monkeypatch):
 
 
 def _index(result):
-    table = result.table.set_index("quantity")
+    """Rows of the densities, which have no region of their own."""
+    table = result.table[result.table["region"] == "all"].set_index("quantity")
     assert table.index.is_unique
     return table
 
@@ -117,15 +118,23 @@ def write_interiors(root, *, n_scenes=8, size=(96, 128)):
 
 def test_interiors_compares_search_models_that_see_the_target(tmp_path, monkeypatch):
     monkeypatch.setattr(interiors_search, "_SHRINK", 2)
-    table = _index(
-        interiors_search.analyse_interiors_search(write_interiors(tmp_path, n_scenes=10), n_permutations=19)
+    monkeypatch.setattr(interiors_search, "_TRAINING", {**interiors_search._TRAINING, "n_epochs": 1})
+    result = interiors_search.analyse_interiors_search(
+        write_interiors(tmp_path, n_scenes=10), n_permutations=19
     )
+    table = _index(result)
     assert (table["n"] == 4 * 4 * 4).all()  # scenes of the test, people, fixations after the start
     for model in ("eccNET", "IVSN", "saccades on eccNET", "saccades on IVSN", "saliency", "other people"):
         assert f"gain over uniform, {model} [bits/fixation]" in table.index
     gain = table["value"].filter(like="gain over centre bias")
     assert gain["gain over centre bias, eccNET [bits/fixation]"] > 0.3
     assert "seen from the middle" in table.loc["AUC, eccNET", "note"]
+    paths = result.table.set_index(["region", "quantity"])["value"]
+    for split in ("by image", "by observer"):
+        for model in ("OAT", "OAT without pictures", "centre, distance and return"):
+            assert paths[split, f"log-likelihood, {model} [bit/step]"] < 0
+        # People are on the target's cell at last; everyone of the miniature is.
+        assert paths[split, "last on the target, people [share]"] > 0.3
 
 
 def test_asymmetry_of_people_needs_no_file_and_models_are_found(tmp_path, monkeypatch):
@@ -175,6 +184,7 @@ def test_intervals_of_people_resample_people_and_images(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("module", STUDIES)
 def test_people_predict_each_other_best_of_what_has_no_history(shared_data, module):
     analyse = getattr(module, f"analyse_{module.NAME}")

@@ -7,6 +7,7 @@ from neurovis.evaluation.studies import object_paths, sti_amazon
 from neurovis.evaluation.studies.object_paths import (
     METRICS,
     OAT,
+    OAT_BLIND,
     OAT_TOLD,
     SPATIAL,
     TARGET,
@@ -108,20 +109,35 @@ def test_a_rule_beyond_distance_is_found_and_none_in_noise(rng, rule):
 def test_every_split_has_its_models_and_tells_which_know_the_target(rng):
     splits = ("image", "observer", "target")
     rows = compare_objects_on(
-        make_walks(rng, rule=True), study="walks", splits=splits, n_permutations=9, d_model=32, n_layers=1,
-        n_epochs=1, progress=False, references={METRICS["delta"].format(OAT): 0.5},
+        make_walks(rng, rule=True), study="walks", splits=splits, blind=True, n_permutations=9, d_model=32,
+        n_layers=1, n_epochs=1, progress=False, references={METRICS["delta"].format(OAT): 0.5},
     )  # fmt: skip
     by = {(row["region"], row["quantity"]): row for row in rows}
     assert len(by) == len(rows)
     for split in splits:
-        for model in (CHANCE, SPATIAL, OAT, TARGET, OAT_TOLD, PEOPLE):
+        for model in (CHANCE, SPATIAL, OAT, OAT_BLIND, TARGET, OAT_TOLD, PEOPLE):
             assert (f"by {split}", METRICS["sequence_score"].format(model)) in by
-        for pair in ((OAT, SPATIAL), (OAT_TOLD, TARGET)):
+        for pair in ((OAT, SPATIAL), (OAT_BLIND, SPATIAL), (OAT_TOLD, TARGET)):
             assert (f"by {split}", GAIN.format(*pair)) in by
     assert by["by image", METRICS["delta"].format(OAT)]["reference"] == 0.5
     for row in rows:
         knows = "knows where the target is" in row["note"]
         assert knows == any(f", {name} [" in row["quantity"] for name in (TARGET, OAT_TOLD)), row
+
+
+def test_stimuli_of_one_photograph_stay_together_by_image_only(monkeypatch):
+    seen = {}
+
+    def compare(*_, by, group_of, **__):
+        seen[by] = group_of
+        raise StopIteration
+
+    monkeypatch.setattr(object_paths, "compare_oat", compare)
+    trials = make_walks(np.random.default_rng(0), rule=True)
+    for by in ("image", "observer"):
+        with pytest.raises(StopIteration):
+            compare_objects_on(trials, study="walks", splits=(by,), image_of=str)
+    assert seen == {"image": str, "observer": None}
 
 
 def test_names_of_models_are_those_of_the_baselines():
