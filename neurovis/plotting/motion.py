@@ -36,6 +36,7 @@ from neurovis.plotting.style import (
 _FIT_STEPS = 60
 _LEVELS = (0.25, 0.5, 0.75)
 _WHEEL_PX = 181
+_LARGEST_Z = 10.0  # correlations near 1 give any z
 
 
 @styled
@@ -94,7 +95,7 @@ def plot_direction_tuning(
         around.set_thetagrids(np.arange(0, 360, 45))
         ax.tick_params(axis="x", pad=1)
         if normalise:
-            around.set_rgrids([0.5, 1.0], angle=22)
+            around.set_rgrids([0.5, 1.0], angle=112)  # between labels, where tuning is low
         ax.spines["polar"].set_color(FAINT)
         ax.set_xlabel(f"direction of motion; {name}")
     else:
@@ -152,7 +153,7 @@ def plot_frequency_map(
         _find_edges(s), _find_edges(w), values.T, cmap="Greys", vmin=0, edgecolors="white", lw=0.4
     )
     bar = get_figure(ax).colorbar(mesh, ax=ax, shrink=0.9)
-    bar.set_label("response")
+    bar.set_label("response [units of the model]")
     bar.outline.set_visible(False)
     if fit is not None:
         parameters = check_array("fit", fit, shape=(6,), dtype=float)
@@ -199,7 +200,8 @@ def plot_pattern_plane(
     Returns
     -------
     Axes
-        Lines bound the classes: one of the values exceeds the other, and 0, by 1.28.
+        Lines bound the classes: one of the values exceeds the other, and 0, by 1.28. Values beyond 10 are
+        drawn there, and counted in a note.
 
     Raises
     ------
@@ -211,6 +213,8 @@ def plot_pattern_plane(
     names = np.full(x.shape, "units") if groups is None else np.asarray(groups).astype(str)
     check_array("groups", np.zeros(names.shape), shape=x.shape, remedy="pass one name for each unit")
     ax = make_axes(ax, width=4.8, height=4.4)
+    beyond = int((np.maximum(np.abs(x), np.abs(y)) > _LARGEST_Z).sum())
+    x, y = (np.clip(values, -_LARGEST_Z, _LARGEST_Z) for values in (x, y))
     ends = np.concatenate([x, y, [-2.0, 4.0]])
     low, high = ends.min() - 0.06 * np.ptp(ends), ends.max() + 0.06 * np.ptp(ends)
     border = np.array([[low, 0, high], [CRITERION, CRITERION, high + CRITERION]])
@@ -221,6 +225,8 @@ def plot_pattern_plane(
     for name, colour in choose_colours(list(dict.fromkeys(names.tolist()))).items():
         own = names == name
         ax.scatter(x[own], y[own], s=16, color=colour, alpha=0.7, lw=0, label=name)
+    if beyond:
+        add_note(ax, f"{beyond} beyond {_LARGEST_Z:g}, drawn there", corner="upper right")
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.set_xlabel("follows the components (z)")
     ax.set_ylabel("follows the pattern (z)")
@@ -357,7 +363,12 @@ def _draw_key(ax: Axes, largest: float) -> None:
     wheel.imshow(colours, extent=(-1, 1, -1, 1))
     wheel.set(xticks=[], yticks=[], aspect="equal")
     wheel.spines[:].set_visible(False)
-    wheel.set_xlabel(f"direction,\n{largest:.3g} px per frame\nat the rim", fontsize=8, color=INK, loc="left")
+    wheel.set_xlabel(
+        f"direction,\n{largest:.3g} px per frame\nat the rim,\ndarker: faster",
+        fontsize=8,
+        color=INK,
+        loc="left",
+    )
 
 
 def _find_edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:

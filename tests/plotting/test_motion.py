@@ -63,6 +63,10 @@ def test_plane_draws_every_unit_and_the_borders_of_the_classes():
     np.testing.assert_array_equal(upper, lower[::-1])
     assert upper[1].tolist() == pytest.approx([1.28, 1.28, upper[0, 2] + 1.28])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mt", "v1"]
+    far = draw(plot_pattern_plane([0.0, 25.0], [-12.0, 3.0]))
+    points = next(c for c in far.collections if isinstance(c, PathCollection)).get_offsets()
+    np.testing.assert_array_equal(points, [[0, -10], [10, 3]])
+    assert any("2 beyond 10" in text.get_text() for text in far.texts)
 
 
 def test_hue_is_direction_saturation_is_speed():
