@@ -307,11 +307,11 @@ def decode_flow(
         for number, picture in enumerate(found.pictures)
     ]
     write_figure(
-        plot_flow_fields(rows),
+        plot_flow_fields(rows, unit="cells per step"),
         out / "decoding.png",
         title="Flow decoded from responses",
         caption="First frames of held-out clips, their true flow and what is decoded from responses and "
-        "frame or from the frame alone; a pixel of the flow is a cell, a frame a step.",
+        "frame or from the frame alone; a cell is an eighth of the picture.",
         section=section,
         order=6,
         provenance=record,

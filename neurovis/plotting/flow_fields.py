@@ -16,14 +16,18 @@ _SIDE = 1.5  # of a panel [inch]
 
 
 @styled
-def plot_flow_fields(rows: Sequence[tuple[str, ArrayLike, Mapping[str, ArrayLike]]]) -> Axes:
+def plot_flow_fields(
+    rows: Sequence[tuple[str, ArrayLike, Mapping[str, ArrayLike]]], *, unit: str = "px per frame"
+) -> Axes:
     """One movie in each row: a frame, its true flow and estimates of it, all on the scale of the truth.
 
     Parameters
     ----------
     rows : sequence of (label, frame, flows)
-        Name of the movie; frame (height, width, 3), uint8; flow fields (height, width, 2) by name [px per
-        frame, x right, y down], the truth first. Every row has the same names.
+        Name of the movie; frame (height, width, 3), uint8; flow fields (height, width, 2) by name [unit, x
+        right, y down], the truth first. Every row has the same names.
+    unit : str
+        Of the flow, for the key.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def plot_flow_fields(rows: Sequence[tuple[str, ArrayLike, Mapping[str, ArrayLike
         speed = np.linalg.norm(np.asarray(flows[names[0]], dtype=float), axis=-1)
         largest = float(np.nanpercentile(speed, 99)) or 1.0
         for ax, (name, flow) in zip(axes[1:], flows.items(), strict=True):
-            plot_flow(flow, largest_ppf=largest, key=name == names[-1], ax=ax)
+            plot_flow(flow, largest_ppf=largest, key=name == names[-1], unit=unit, ax=ax)
     for ax, title in zip(grid[0], ["frame", *names], strict=True):
         ax.set_title(title)
     return grid[0, 0]

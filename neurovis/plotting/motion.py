@@ -242,6 +242,7 @@ def plot_flow(
     *,
     largest_ppf: float | None = None,
     key: bool = True,
+    unit: str = "px per frame",
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -250,11 +251,13 @@ def plot_flow(
     Parameters
     ----------
     flow : array of shape (height, width, 2)
-        [px per frame], x right, y down; NaN where unknown, shown grey.
+        x right, y down; NaN where unknown, shown grey.
     largest_ppf : float, optional
-        Speed of full colour [px per frame]; the 99th percentile by default.
+        Speed of full colour; the 99th percentile by default.
     key : bool
         Draw the wheel of colours beside the field.
+    unit : str
+        Of the flow, for the key.
     title, ax
         Title; where to draw.
 
@@ -276,7 +279,7 @@ def plot_flow(
     ax.spines[:].set_visible(False)
     ax.set_title(title)
     if key:
-        _draw_key(ax, largest)
+        _draw_key(ax, largest, unit)
     return ax
 
 
@@ -354,7 +357,7 @@ def _colour_flow(field: NDArray[np.float64], largest: float) -> NDArray[np.float
     return colour
 
 
-def _draw_key(ax: Axes, largest: float) -> None:
+def _draw_key(ax: Axes, largest: float, unit: str) -> None:
     wheel = ax.inset_axes((1.04, 0.62, 0.24, 0.36))
     line = np.linspace(-1.0, 1.0, _WHEEL_PX)
     field = np.stack(np.meshgrid(line, line), axis=-1)
@@ -364,7 +367,7 @@ def _draw_key(ax: Axes, largest: float) -> None:
     wheel.set(xticks=[], yticks=[], aspect="equal")
     wheel.spines[:].set_visible(False)
     wheel.set_xlabel(
-        f"direction,\n{largest:.3g} px per frame\nat the rim,\ndarker: faster",
+        f"direction,\n{largest:.3g} {unit}\nat the rim,\ndarker: faster",
         fontsize=8,
         color=INK,
         loc="left",

@@ -11,7 +11,8 @@ def test_every_movie_is_on_the_scale_of_its_truth(rng):
         (name, rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), {"truth": flow, "still": flow * 0})
         for name, flow in (("slow", np.ones((8, 8, 2))), ("fast", np.full((8, 8, 2), 9.0)))
     ]
-    figure = plot_flow_fields(rows).figure
+    figure = plot_flow_fields(rows, unit="cells per step").figure
+    assert "12.7 cells per step" in figure.axes[5].child_axes[0].get_xlabel()
     panels = figure.axes[:6]
     assert [ax.get_title(loc="left") for ax in panels[:3]] == ["frame", "truth", "still"]
     assert [panels[row].get_ylabel() for row in (0, 3)] == ["slow", "fast"]
