@@ -21,7 +21,7 @@ from neurovis.generation.diffusion_data import (
     make_world_tokenizer,
 )
 from neurovis.generation.training_card import format_card
-from neurovis.generation.training_quality import GUIDANCE_SCALE, measure_diffusion
+from neurovis.generation.training_quality import GUIDANCE_SCALE, measure_diffusion, weigh_scenes
 from neurovis.io import atomic_path, write_json
 from neurovis.stimuli.world import WORLD_VERSION
 from neurovis.training.loop import EpochRecord
@@ -33,6 +33,9 @@ TEST_SEED = 83_002
 _EMPTY_SHARE = 0.15
 _LATER_EMPTY_SHARE = 0.5
 """Prompts are learned sooner than what the world holds without them, which later rounds dwell on."""
+
+_LAST_RATE = 3e-4
+"""Learning rate of the last, short round, which only shifts how often each category is made."""
 
 _DESCRIPTION = "config.json"
 
@@ -70,7 +73,9 @@ def train_world_diffusion(
         Times that the learning rate of the denoiser rises and falls (warm restarts, Loshchilov & Hutter,
         2017, ICLR, section 3), the later ones twice as long as the first; with the same ``work`` a run of
         more rounds goes on from one of fewer. 15 of 100 prompts are empty in the first round and 50 in the
-        others.
+        others. A last round, half as long as the first, weighs the scenes so that samples without guidance
+        hold all categories in proportion
+        (:func:`neurovis.generation.training_quality.weigh_scenes`).
     size_px : int
         Side of the images [px], a multiple of 16.
     vae_channels, unet_channels : tuple of int
@@ -128,7 +133,16 @@ def train_world_diffusion(
         )  # fmt: skip
         trained = unet, text_encoder
         history += third.history
-    pipeline = write_pipeline(out, vae=vae, unet=unet, text_encoder=text_encoder, tokenizer=tokenizer)
+    parts = {"vae": vae, "tokenizer": tokenizer}
+    pipeline = write_pipeline(out, unet=unet, text_encoder=text_encoder, **parts)
+    weights = weigh_scenes(pipeline, scenes, n_samples=2 * n_samples, seed=seed + 1)
+    unet, text_encoder, last = training_unet.train_denoiser(
+        latents, table, tokenizer, n_steps=max(1, unet_steps // 2), seed=seed + unet_rounds, start=trained,
+        empty_share=_LATER_EMPTY_SHARE, weights=weights, channels=unet_channels, learning_rate=_LAST_RATE,
+        device=device, checkpoint=place(f"unet-{unet_rounds}-weighted.safetensors"),
+    )  # fmt: skip
+    history += last.history
+    pipeline = write_pipeline(out, unet=unet, text_encoder=text_encoder, **parts)
 
     unseen = make_diffusion_scenes(2 * n_samples, seed=TEST_SEED, size_px=size_px, folder=place("unseen"))
     quality = measure_diffusion(pipeline, scenes, unseen, n_samples=n_samples, seed=seed)

@@ -37,9 +37,10 @@ def format_card(config: Mapping[str, Any]) -> str:
             --unet-steps {training["unet_steps"]} --unet-rounds {training["unet_rounds"]} --seed
             {training["seed"]}`: {training["vae_steps"]} updates of the autoencoder in {minutes["vae"]:.0f}
             minutes, {training["decoder_steps"]} of its decoder alone in {minutes["decoder"]:.0f}, and
-            {training["unet_steps"] * (2 * training["unet_rounds"] - 1)} of denoiser and text encoder in
-            {minutes["unet"]:.0f}, on a CPU shared with other work. Another processor or number of threads
-            adds in another order, so the weights come out alike but not bit for bit.""",
+            {training["unet_steps"] * (4 * training["unet_rounds"] - 1) // 2} of denoiser and text encoder in
+            {minutes["unet"]:.0f}, the last {training["unet_steps"] // 2} with scenes weighted by how seldom
+            their category was made without guidance; on a CPU shared with other work. Another processor or
+            number of threads adds in another order, so the weights come out alike but not bit for bit.""",
             "**Licence**: BSD-3-Clause, as the rest of neurovis.",
         ),
         _fill(

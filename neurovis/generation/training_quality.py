@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from neurovis.core import import_optional, make_rng
 from neurovis.features.world_judge import classify_images, sum_subtypes
@@ -98,6 +99,21 @@ def sample_images(
         for start in range(0, len(prompts), _BATCH_SIZE)
     ]  # fmt: skip
     return np.round(np.concatenate(parts) * 255).astype(np.uint8)
+
+
+def weigh_scenes(pipeline: Any, scenes: DiffusionScenes, *, n_samples: int, seed: int) -> Tensor:
+    """How much each scene (n,) must count for samples to hold all categories in proportion.
+
+    The share of its category in the scenes over that in samples without guidance, as the judge finds it;
+    between one half and two. A small network makes some categories too often, for example those that its
+    failures are taken for.
+    """
+    samples = sample_images(pipeline, [""] * n_samples, guidance_scale=1.0, seed=seed)
+    found = np.bincount(classify_images(samples).argmax(axis=1), minlength=len(CATEGORIES)) / n_samples
+    own = np.array([CATEGORIES.index(CATEGORY_OF[name]) for name in scenes.subtypes])
+    expected = np.bincount(own, minlength=len(CATEGORIES)) / len(own)
+    ratio = np.clip(expected / np.maximum(found, 1 / n_samples), 0.5, 2)
+    return torch.from_numpy(ratio[own].astype(np.float32))
 
 
 def measure_diffusion(

@@ -162,6 +162,7 @@ def train_denoiser(
     seed: int,
     empty_share: float = 0.15,
     start: tuple[Any, Any] | None = None,
+    weights: Tensor | None = None,
     channels: tuple[int, int, int] = CHANNELS,
     text_width: int = TEXT_WIDTH,
     batch_size: int = 32,
@@ -187,6 +188,8 @@ def train_denoiser(
         Share of empty prompts.
     start : tuple of (UNet2DConditionModel, CLIPTextModel), optional
         Trained networks to go on from, which stay as they are; new ones by default.
+    weights : tensor of shape (n,), optional
+        Weight of each scene in the loss; 1 by default.
     channels : tuple of int
         Of the three levels, finest first.
     text_width : int
@@ -213,6 +216,7 @@ def train_denoiser(
     )
     signal = build_scheduler().alphas_cumprod.to(device)
     latents, prompts = latents.to(device), prompts.to(device)
+    worth = (torch.ones(len(latents)) if weights is None else weights).to(device)
     n_epochs, in_epoch = split_steps(n_steps)
 
     def compute_loss(model: TextDenoiser, rows: Tensor) -> Tensor:
@@ -227,7 +231,7 @@ def train_denoiser(
             found = model(noisy, steps, prompts.draw(rows, empty_share=empty_share))
         snr = signal[steps] / (1 - signal[steps])
         errors = (found.float() - noise).square().mean(dim=(1, 2, 3))
-        return (errors * snr.clamp(max=_LARGEST_SNR) / snr).mean()
+        return (errors * worth[rows] * snr.clamp(max=_LARGEST_SNR) / snr).mean()
 
     result = train(
         model, RowBatches(len(latents), batch_size, in_epoch, seed), compute_loss, n_epochs=n_epochs,

@@ -28,6 +28,7 @@ from neurovis.generation.training_quality import (  # noqa: E402
     compute_psnr,
     compute_ssim,
 )
+from neurovis.stimuli.world import CATEGORIES, CATEGORY_OF  # noqa: E402
 
 SMALL = {
     "n_images": 12, "vae_steps": 2, "decoder_steps": 2, "unet_steps": 2, "size_px": 32,
@@ -292,3 +293,35 @@ def test_shipped_model_is_small_and_the_described_one():
     pipeline.set_progress_bar_config(disable=True)
     image = pipeline("a photo of a face", num_inference_steps=2, output_type="np").images
     assert image.shape == (1, 64, 64, 3)
+
+
+def test_scenes_of_a_category_made_too_seldom_count_more(scenes, monkeypatch):
+    shares = np.array([0.5, 0.25, 0.15, 0.1, 0, 0])
+    judged = np.eye(6)[np.repeat(np.arange(6), (100 * shares).astype(int))]
+    monkeypatch.setattr(training_quality, "sample_images", lambda *_, **__: np.zeros((100, 1, 1, 3)))
+    monkeypatch.setattr(training_quality, "classify_images", lambda _: judged)
+    weights = training_quality.weigh_scenes(None, scenes, n_samples=100, seed=0).numpy()
+    own = np.array([CATEGORIES.index(CATEGORY_OF[name]) for name in scenes.subtypes])
+    for number, share in enumerate(shares):
+        ratio = (own == number).mean() / max(share, 0.01)
+        np.testing.assert_allclose(weights[own == number], min(max(ratio, 0.5), 2), rtol=1e-6)
+
+
+def test_weights_reach_the_loss(scenes):
+    """Weights of one change nothing, others do."""
+    tokenizer = make_world_tokenizer(scenes.captions)
+    prompts = training_unet.make_prompt_table(scenes, tokenizer)
+    latents = torch.randn(24, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    one = torch.zeros(24)
+    one[0] = 24.0
+
+    def run(weights):
+        unet, text, _ = training_unet.train_denoiser(
+            latents, prompts, tokenizer, n_steps=2, seed=1, channels=(8, 16, 16), text_width=16,
+            batch_size=8, weights=weights,
+        )  # fmt: skip
+        return [p.detach() for part in (unet, text) for p in part.parameters()]
+
+    plain, ones, weighted = run(None), run(torch.ones(24)), run(one)
+    assert all(torch.equal(a, b) for a, b in zip(plain, ones, strict=True))
+    assert any(not torch.allclose(a, b) for a, b in zip(plain, weighted, strict=True))
