@@ -1,6 +1,6 @@
 """Scanpaths over objects, and gaze models beside people, measured on every data set that applies.
 
-    python benchmarks/oat.py searcher [--seeds 0 1 2 --steps 800]
+    python benchmarks/oat.py searcher [--seeds 0 1 2 --steps 800 --rate 2e-3 --schedule one-cycle]
     python benchmarks/oat.py objects --set sti_amazon --split image [--paths 100 --epochs 60]
     python benchmarks/oat.py densities --set osie [--epochs 4]
 
@@ -37,6 +37,7 @@ from neurovis.gaze.oat_trials import ObjectTrial, filter_by_length, split_trials
 from neurovis.gaze.object_density import fit_object_density
 from neurovis.gaze.simulated_searcher import GridSearcher
 from neurovis.gaze.spatial_baselines import fit_spatial_baselines
+from neurovis.training.loop import SCHEDULES
 
 SMALL = OATConfig(n_features=1, d_model=64, n_layers=2, d_feedforward=128, dropout=0.1)
 
@@ -66,7 +67,7 @@ SETS = {
 }
 
 
-def measure_searcher(seed: int, n_steps: int) -> None:
+def measure_searcher(seed: int, n_steps: int, learning_rate: float, schedule: str) -> None:
     searcher = GridSearcher()
     test = searcher.make_trials(1000, seed=987)
     for layout in ("grid", "none"):
@@ -74,7 +75,14 @@ def measure_searcher(seed: int, n_steps: int) -> None:
         network = build_seeded(partial(OAT, config), seed)
         start = time.perf_counter()
         batches = FreshBatches(searcher, config, 64, 100, seed)
-        fit_network(network, batches, n_epochs=n_steps // 100, learning_rate=1e-3, seed=seed)
+        fit_network(
+            network,
+            batches,
+            n_epochs=n_steps // 100,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            seed=seed,
+        )
         predictor = OATPredictor(network, 24)
         steps = predictor.compute_log_probabilities(test)
         right = [one.argmax(axis=1) == [*trial.path, 24] for one, trial in zip(steps, test, strict=True)]
@@ -175,6 +183,8 @@ def main() -> None:
     parser.add_argument("--split", choices=["image", "observer", "target"], default="image")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate, of searcher only")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="constant", help="of searcher only")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--paths", type=int, default=100)
     parser.add_argument("--monitor", choices=["loss", "delta"], default="loss")
@@ -182,7 +192,7 @@ def main() -> None:
     print(f"threads {torch.get_num_threads()}")
     for seed in options.seeds:
         if options.what == "searcher":
-            measure_searcher(seed, options.steps)
+            measure_searcher(seed, options.steps, options.rate, options.schedule)
         elif options.what == "objects":
             measure_objects(options.set, options.split, options.epochs, options.paths, options.monitor, seed)
         else:
