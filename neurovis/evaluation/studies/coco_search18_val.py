@@ -64,8 +64,8 @@ def analyse_coco_search18_val(
     target and the past of the scanpath, but no pictures. It is small (64 wide, one layer each; at most 20
     epochs), so that its six trainings take minutes on one core; scanpaths longer than the mean by three
     standard deviations are left out, as published. On people left out it says more than places do; on
-    photographs left out only where both are told the target, and on targets left out, whose names mean nothing
-    to it, less.
+    photographs left out only where both are told the target, and on targets left out, whose names mean
+    nothing to it, less.
     """
     stimuli, fixations = load_coco_search18(root=root, split="valid", condition="present")
     some, own = draw_images(stimuli, fixations, _N_STIMULI, seed=seed)
