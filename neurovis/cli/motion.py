@@ -334,6 +334,7 @@ def encode_movies(
     seed: int = typer.Option(..., help="Seed of movies, subject and noise."),
     out: Path = typer.Option(..., help="TSV table."),
     n_movies: int = typer.Option(40, help="Movies of the world, a quarter of them held out."),
+    n_repeats: int = typer.Option(3, help="Repeats of every clip to learn from."),
 ) -> None:
     """Split the responses of hMT and V1 to movies into motion and pattern, beside what was planted."""
     import tempfile
@@ -343,8 +344,9 @@ def encode_movies(
     from neurovis.io import write_table
 
     with tempfile.TemporaryDirectory() as folder:
-        table = run_movie_recovery(folder, seed=seed, n_movies=n_movies)
-    write_table(table, out, provenance=make_provenance("motion encode-movies", {"seed": seed}))
+        table = run_movie_recovery(folder, seed=seed, n_movies=n_movies, n_repeats=n_repeats)
+    choices = {"seed": seed, "n_movies": n_movies, "n_repeats": n_repeats}
+    write_table(table, out, provenance=make_provenance("motion encode-movies", choices))
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 

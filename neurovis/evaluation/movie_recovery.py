@@ -1,6 +1,6 @@
 """Motion and pattern in the simulated cortex: how well variance partitioning finds what was planted.
 
-Movies of the world, as they are, frozen and played backwards, are shown to a subject whose responses are a
+Movies of the world, as they are, mirrored and played backwards, are shown to a subject whose responses are a
 sum of a motion part and a static part. A banded ridge of motion energy and of image features splits what it
 predicts of held-out movies; the subject's own parts say how it should have.
 """
@@ -29,12 +29,12 @@ from neurovis.stimuli.world_movies import make_movie_world
 REGIONS = ("V1", "hMT")
 
 _MIXTURES = ((1, 1), (1, 0), (0, 1), (1, 0.1), (0.1, 1), (1, 0.01), (0.01, 1))
-_TEST_REPEATS, _TRAIN_REPEATS = 10, 3
+_TEST_REPEATS = 10
 _N_FOLDS = 4
 
 
 def run_movie_recovery(
-    folder: str | Path, *, seed: int, n_movies: int = 40, n_permutations: int = 100
+    folder: str | Path, *, seed: int, n_movies: int = 40, n_repeats: int = 3, n_permutations: int = 100
 ) -> pd.DataFrame:
     """Share of motion in what is explained, beside the true share in the response.
 
@@ -46,6 +46,8 @@ def run_movie_recovery(
         Of movies, subject and noise.
     n_movies : int
         Movies of the world, a quarter of them held out; every one is shown in its variants.
+    n_repeats : int
+        Of every clip to learn from; held-out clips are shown ten times.
     n_permutations : int
         Of the held-out clips, for the null.
 
@@ -59,10 +61,16 @@ def run_movie_recovery(
 
     Notes
     -----
-    Frozen and reversed versions take apart what moves from what is seen, which are correlated in movies as
+    Mirrored and reversed versions take apart what moves from what is seen, which are correlated in movies as
     they are. Versions of one movie are never on both sides of a split.
+
+    ``share`` comes back with few movies. ``static`` and ``motion``, shares of what could be explained, want
+    many and remain below the truth, for the features are not the subject's own: over three seeds, with 160
+    movies to learn from and ten repeats of each, ``static`` of V1 by 0.07 to 0.08, ``motion`` of hMT by 0.09
+    to 0.12.
     """
     check_array("n_movies", n_movies, ndim=0, minimum=2 * _N_FOLDS, remedy="show more movies")
+    check_array("n_repeats", n_repeats, ndim=0, minimum=1, remedy="show every clip at least once")
     folder = Path(folder)
     world = make_movie_world(
         folder / "world", n_movies=n_movies, seed=seed + 100, n_frames=24, fps=12.0, size_px=32
@@ -72,7 +80,7 @@ def run_movie_recovery(
     responses = compute_movie_responses(subject, clips)
     trained = set(world.stimulus_ids[: 3 * n_movies // 4])
     test = [str(item) for item, source in clips.table["source"].items() if source not in trained]
-    repeats = {item: _TEST_REPEATS if item in set(test) else _TRAIN_REPEATS for item in clips.stimulus_ids}
+    repeats = {item: _TEST_REPEATS if item in set(test) else n_repeats for item in clips.stimulus_ids}
     data = simulate_betas(
         subject, clips, n_repeats=repeats, n_sessions=10, seed=seed, responses=responses.parts.sum(axis=0)
     )

@@ -244,6 +244,7 @@ def test_bad_input_is_refused():
 
 def check_split(table, *, at_least):
     """Of what is explained, motion has its true share to a tenth; how much that is depends on the data."""
+    print(table.round(3).to_string())
     assert table["region"].tolist() == ["V1", "hMT"]
     assert (table["difference"].abs() < 0.1).all(), table
     assert (table["static"] + table["motion"] > at_least).all(), table
@@ -265,13 +266,17 @@ def test_the_split_holds_over_seeds(seed, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_with_more_movies_the_shares_themselves_come_back(tmp_path):
-    table = run_movie_recovery(tmp_path, seed=1, n_movies=170)
-    check_split(table, at_least=0.8)
-    for part in ("static", "motion"):
-        np.testing.assert_allclose(table[part], table[f"true_{part}"], atol=0.12)
+@pytest.mark.parametrize("seed", range(3))
+def test_with_more_movies_and_repeats_the_shares_themselves_come_back(seed, tmp_path):
+    table = run_movie_recovery(tmp_path, seed=seed, n_movies=212, n_repeats=10)
+    check_split(table, at_least=0.85)
+    np.testing.assert_allclose(table["static"], table["true_static"], atol=0.1)
+    # Motion energy is not the motion response of the subject: in hMT some of it is never explained.
+    np.testing.assert_allclose(table["motion"], table["true_motion"], atol=[0.02, 0.15])
 
 
 def test_too_few_movies_are_refused(tmp_path):
     with pytest.raises(ValueError, match="n_movies"):
         run_movie_recovery(tmp_path, seed=0, n_movies=4)
+    with pytest.raises(ValueError, match="n_repeats"):
+        run_movie_recovery(tmp_path, seed=0, n_repeats=0)
