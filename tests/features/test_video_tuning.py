@@ -10,11 +10,15 @@ import torch
 from typer.testing import CliRunner
 
 from neurovis import cli
-from neurovis.core import StimulusSet, make_neural_data
+from neurovis.core import StimulusSet, average_repeats, make_neural_data
+from neurovis.datasets.simulated import make_subject, simulate_betas
+from neurovis.datasets.simulated.movies import compute_movie_responses, select_regions
 from neurovis.features.huggingface import make_huggingface_video, write_huggingface_video
 from neurovis.features.video import ClipSampling, VideoFeatures
 from neurovis.features.video_tuning import LinearHead, fine_tune_video
 from neurovis.io import write_neural_data, write_stimulus_table
+from neurovis.stimuli.movie_variants import write_movie_variants
+from neurovis.stimuli.world_movies import make_movie_world
 
 pytest.importorskip("transformers")
 
@@ -105,6 +109,37 @@ def test_tuned_features_predict_held_out_movies_better(world, tuned):
     again = make_huggingface_video(config=TINY)
     assert frozen.describe() == again.describe()
     assert result.extractor.describe()["weights"] != frozen.describe()["weights"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(3))
+def test_tuning_gains_on_hmt_of_the_simulated_cortex(seed, tmp_path):
+    """Random VideoMAE, before and after, on clips of held-out movies; no movie is on both sides."""
+    world = make_movie_world(
+        tmp_path / "world", n_movies=96, seed=seed + 100, n_frames=16, fps=12.0, size_px=32
+    )
+    clips = write_movie_variants(world, tmp_path / "clips")
+    subject = select_regions(make_subject("01", seed=seed), ["hMT"])
+    shown = compute_movie_responses(subject, clips).parts.sum(axis=0)
+    betas = simulate_betas(subject, clips, n_repeats=5, n_sessions=10, seed=seed, responses=shown)
+    data = average_repeats(betas)[:, subject.table["responsive"].to_numpy()]
+    data = data[pd.Index(data["stimulus_id"].values).get_indexer(clips.stimulus_ids)]
+    films = clips.table.loc[data["stimulus_id"].values.astype(str), "source"].to_numpy()
+    is_test = np.isin(films, world.stimulus_ids[72:])
+    config = TINY | {
+        "image_size": 32, "num_frames": 16, "hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 4, "num_attention_heads": 4,
+    }  # fmt: skip
+    extractor = make_huggingface_video(config=config, tokens="patches", pool=2)
+    tuned = fine_tune_video(
+        extractor, clips, data.isel(stimulus=~is_test), movie_column="source", n_epochs=15, batch_size=16,
+        learning_rate=1e-3, patience=6, seed=seed,
+    ).extractor  # fmt: skip
+    held_out = clips, data, data["stimulus_id"].values[is_test]
+    before, after = (_predict_held_out(features, held_out) for features in (extractor, tuned))
+    print(f"seed {seed}: mean r on held-out movies {before:.3f} before, {after:.3f} after")
+    assert after > before + 0.05
 
 
 def test_a_written_folder_is_a_feature_space(world, tuned, tmp_path):
