@@ -68,8 +68,8 @@ class TestLearning:
     @pytest.mark.parametrize("seed", [0, 1, 2])
     def test_learns_the_grid_searcher(self, seed):
         # The searcher has no noise: who knows its rule is always right, at a cross-entropy of 0. Seed 1 comes
-        # to an accuracy of 0.76 and 0.645 nats in these 800 steps; with one-cycle rates up to 2e-3 to 0.80 and
-        # 0.584, and in 1600 such steps to 0.85 and 0.43: what is missing is training. Marking the fixated
+        # to an accuracy of 0.76 and 0.645 nats in these 800 steps; with one-cycle rates up to 2e-3 to 0.80
+        # and 0.584, and in 1600 such steps to 0.85 and 0.43: what is missing is training. Marking the fixated
         # target, as published, does not help: 0.73 and 0.765 after 500 steps, without it 0.73 and 0.745.
         searcher = GridSearcher()
         config = OATConfig(n_features=16, d_model=64, n_layers=2, d_feedforward=128, dropout=0.0, n_steps=6)
