@@ -108,7 +108,8 @@ def test_guidance_of_a_large_data_set_is_planned_for_its_own_regions(tmp_path):
         entry["region"] for entry in own["regions"]
     }
     # As published, whatever the demo does.
-    assert all("--n-views 1 --sampler dpm++" in text and "--gradient full" in text for text in commands)
+    published = {"--n-views 1", "--sampler dpm++", "--self-attention 0.75", "--gradient full", "--stop 1.0"}
+    assert all(option in text for text in commands for option in published)
 
 
 def test_names_of_the_study_are_in_the_catalog():
