@@ -121,9 +121,9 @@ def fine_tune_video(
     mean of the samples in which the response to it peaks. Neuroids count alike: leave out those without
     reliable responses.
 
-    On hMT of the simulated cortex a small VideoMAE with random weights, tuned to 72 movies, predicts 24 others
-    with a mean r of 0.47 to 0.51, before with 0.26 to 0.34: 0.18 more, 95 % interval over three seeds 0.09 to
-    0.27 (``pytest tests/features/test_video_tuning.py -k simulated_cortex --run-slow -s``).
+    On hMT of the simulated cortex a small VideoMAE with random weights, tuned to 72 movies, predicts 24
+    others with a mean r of 0.47 to 0.51, before with 0.26 to 0.34: 0.18 more, 95 % interval over three seeds
+    0.09 to 0.27 (``pytest tests/features/test_video_tuning.py -k simulated_cortex --run-slow -s``).
     """
     if not isinstance(extractor, VideoFeatures):
         raise TypeError(
