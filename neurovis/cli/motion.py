@@ -26,19 +26,32 @@ def train_v1mt(
     seed: int = typer.Option(0, help="Seed of initial weights."),
     device: str = typer.Option("cpu", help="Torch device, e.g. cuda."),
     amp: bool = typer.Option(False, "--amp", help="Integrate in bfloat16."),
+    sintel: Path = typer.Option(None, help="Folder of MPI Sintel, to train on too."),
+    kitti: Path = typer.Option(None, help="Folder of KITTI flow 2015 with its multi-view frames, likewise."),
     checkpoint: Path = typer.Option(None, help="File that a killed run resumes from."),
 ) -> None:
     """Train motion energy and recurrent attention on generated motion; write weights and card.
 
     OpenCV's classical flow is measured on the same movies.
     """
+    from neurovis.core import check_option
     from neurovis.motion.classical import DISFlow, FarnebackFlow, LucasKanadeFlow
+    from neurovis.motion.flow_io import list_kitti, list_sintel
     from neurovis.motion.flow_quality import format_quality
     from neurovis.motion.flow_training import train_v1mt as train
+    from neurovis.motion.v1mt import SIZES
 
+    # FlyingThings3D cannot serve: its movies are a frame shorter than what the network sees.
+    n_frames = SIZES[check_option("size", size, SIZES)].n_frames
+    published = [
+        sample
+        for root, find in ((sintel, list_sintel), (kitti, list_kitti))
+        if root is not None
+        for sample in find(root, n_frames=n_frames)
+    ]
     quality = train(
         out, size=size, n_epochs=n_epochs, n_movies=n_movies, seed=seed, device=device, amp=amp,
-        checkpoint=checkpoint, peers=(FarnebackFlow(), DISFlow(), LucasKanadeFlow()),
+        published=published, checkpoint=checkpoint, peers=(FarnebackFlow(), DISFlow(), LucasKanadeFlow()),
     )  # fmt: skip
     typer.echo(format_quality(quality["end_point_error_px"]))
     typer.echo(f"weights and card in {out}")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurovis.core import check_option
+from neurovis.motion.flow_io import FlowSample
 from neurovis.motion.flow_quality import format_quality, measure_flow, name_best
 from neurovis.motion.flow_training_data import KINDS, MotionBatches
 from neurovis.motion.protocols import FlowModel
@@ -92,6 +93,7 @@ def train_v1mt(
     amp: bool = False,
     n_movies: int | None = None,
     checkpoint: str | Path | None = None,
+    published: Sequence[FlowSample] = (),
     peers: Sequence[FlowModel] = (),
     n_test: int = 40,
 ) -> dict[str, Any]:
@@ -116,6 +118,9 @@ def train_v1mt(
         Movies of one epoch, eight samples each; 50 by default.
     checkpoint : path, optional
         File that a killed run resumes from.
+    published : sequence of FlowSample
+        Published movies with flow to train on beside the generated ones, as
+        :class:`neurovis.motion.flow_training_data.MotionBatches` takes them.
     peers : sequence of FlowModel
         Measured on the same movies, for the card.
     n_test : int
@@ -137,6 +142,7 @@ def train_v1mt(
     batches = MotionBatches(
         n_movies=int(recipe["n_movies"]) if n_movies is None else n_movies, seed=TRAINING_SEED,
         batch_size=int(recipe["batch_size"]), n_frames=network.size.n_frames, size_px=int(recipe["size_px"]),
+        published=published,
     )  # fmt: skip
     first = torch.cat([movies for movies, _ in islice(batches(0), _BALANCING_BATCHES)])
     network.v1.balance(first.float() / 255)
@@ -159,7 +165,7 @@ def train_v1mt(
         "training": {
             "size": size, "n_epochs": n_epochs, "n_movies": batches.n_movies, "n_batches": len(batches),
             "seed": seed, "movie_seed": TRAINING_SEED, "world_version": WORLD_VERSION, "kinds": list(KINDS),
-            "side_px": batches.size_px, **recipe, "amp": amp,
+            "n_published": len(published), "side_px": batches.size_px, **recipe, "amp": amp,
             "final_loss": round(result.history[-1].loss, 4),
             "minutes": round(sum(epoch.seconds for epoch in result.history) / 60, 1),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from neurovis.stimuli.world_movies import Movie, make_movie
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from neurovis.motion.flow_io import FlowSample
+
 KINDS = (*SCENE_KINDS, "world")
 """Kinds of motion: those of the simple scenes, and movies of the stimulus world."""
 
@@ -27,6 +29,7 @@ _LARGEST_SPEED_PX = 4.0
 _WORLD_FPS = 16.0
 _MOVIE_FRAMES = 16
 _SAMPLES_PER_MOVIE = 8
+_PUBLISHED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class MotionBatches:
         Decides everything together with the epoch's number.
     size_px : int
         Side of the frames [px].
+    published : sequence of FlowSample
+        Samples of published movies, as of :func:`neurovis.motion.flow_io.list_sintel`; with any, every other
+        movie, at random, is one of them and gives eight random crops instead of windows in time.
 
     Notes
     -----
@@ -58,6 +64,7 @@ class MotionBatches:
     n_frames: int
     seed: int
     size_px: int = 64
+    published: Sequence[FlowSample] = ()
 
     def __post_init__(self) -> None:
         for name in ("n_movies", "batch_size"):
@@ -66,6 +73,10 @@ class MotionBatches:
         if not 2 <= self.n_frames <= _MOVIE_FRAMES:
             raise ValueError(
                 f"n_frames must be 2 to {_MOVIE_FRAMES}, got {self.n_frames}; shorten the window."
+            )
+        if any(len(sample.frames) != self.n_frames for sample in self.published):
+            raise ValueError(
+                f"published must hold samples of {self.n_frames} frames, as the network sees; list them so."
             )
 
     def __len__(self) -> int:
@@ -79,17 +90,11 @@ class MotionBatches:
         movies: list[NDArray[np.uint8]] = []
         flows: list[NDArray[np.float32]] = []
         for number in range(self.n_movies):
-            kind = KINDS[rng.choice(len(KINDS), p=_SHARES)]
             index = epoch * self.n_movies + number
-            movie = make_flow_movie(self.seed, index, kind=kind, n_frames=_MOVIE_FRAMES, size_px=self.size_px)
-            grey = np.rint(255 * compute_luma(movie.frames)).astype(np.uint8)
-            for _ in range(_SAMPLES_PER_MOVIE):
-                start = int(rng.integers(_MOVIE_FRAMES - self.n_frames + 1))
-                window = grey[start : start + self.n_frames]
-                flow = movie.flow[start + (self.n_frames - 1) // 2]
-                window, flow = _turn(window, flow, int(rng.integers(8)))
-                movies.append(np.invert(window) if rng.random() < 0.5 else window)
-                flows.append(flow.transpose(2, 0, 1))
+            for window, flow in self._draw_samples(index, rng):
+                turned, moved = _turn(window, flow, int(rng.integers(8)))
+                movies.append(np.invert(turned) if rng.random() < 0.5 else turned)
+                flows.append(moved.transpose(2, 0, 1))
         order = rng.permutation(len(movies))
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
@@ -97,6 +102,36 @@ class MotionBatches:
                 torch.from_numpy(np.stack([movies[row] for row in rows])),
                 torch.from_numpy(np.stack([flows[row] for row in rows])),
             )
+
+    def _draw_samples(
+        self, index: int, rng: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        """Eight windows of a new movie, or crops of a published one."""
+        if self.published and rng.random() < _PUBLISHED_SHARE:
+            sample = self.published[int(rng.integers(len(self.published)))]
+            frames, flow = sample.load()
+            room = np.array(flow.shape[:2]) - self.size_px
+            if room.min() < 0:
+                raise ValueError(
+                    f"published must hold frames of at least {self.size_px} px, got {flow.shape[:2]} in "
+                    f"{sample.name}; leave them out or train at a smaller size."
+                )
+            grey = np.rint(255 * compute_luma(frames)).astype(np.uint8)
+            # Around pixels of known flow, since half of a frame of KITTI holds none.
+            known = np.argwhere(np.isfinite(flow).all(axis=-1))
+            if not len(known):
+                raise ValueError(f"published must hold frames with known flow, got none in {sample.name}.")
+            for pixel in rng.choice(known, _SAMPLES_PER_MOVIE):
+                top, left = np.clip(pixel - rng.integers(self.size_px, size=2), 0, room)
+                here = slice(top, top + self.size_px), slice(left, left + self.size_px)
+                yield grey[:, here[0], here[1]], flow[here]
+            return
+        kind = KINDS[rng.choice(len(KINDS), p=_SHARES)]
+        movie = make_flow_movie(self.seed, index, kind=kind, n_frames=_MOVIE_FRAMES, size_px=self.size_px)
+        grey = np.rint(255 * compute_luma(movie.frames)).astype(np.uint8)
+        for _ in range(_SAMPLES_PER_MOVIE):
+            start = int(rng.integers(_MOVIE_FRAMES - self.n_frames + 1))
+            yield grey[start : start + self.n_frames], movie.flow[start + (self.n_frames - 1) // 2]
 
 
 def make_flow_movie(seed: int, index: int, *, kind: str, n_frames: int = 11, size_px: int = 64) -> Movie:

@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from neurovis.io import read_json
 from neurovis.motion import mt
+from neurovis.motion.flow_io import list_sintel, write_flow
 from neurovis.motion.flow_quality import STILL, format_quality, measure_flow, name_best
 from neurovis.motion.flow_training import compute_sequence_loss, make_loss, make_network, train_v1mt
 from neurovis.motion.flow_training_data import KINDS, MotionBatches
@@ -77,6 +79,39 @@ def test_wrong_batches_are_refused():
         MotionBatches(n_movies=1, batch_size=0, n_frames=5, seed=0)
     with pytest.raises(ValueError, match="n_frames"):
         MotionBatches(n_movies=1, batch_size=1, n_frames=40, seed=0)
+
+
+def test_published_movies_join_as_crops_around_known_flow(tmp_path):
+    """Grey levels and flow of a crop name the place that both were cut from."""
+    y, x = np.mgrid[:48, :80]
+    for number in range(1, 7):
+        path = tmp_path / f"training/clean/alley/frame_{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.repeat((x + 2 * y).astype(np.uint8)[..., None], 3, axis=-1)).save(path)
+    flow = np.stack([x, y], axis=-1).astype(np.float32)
+    flow[:40] = np.nan
+    flow_path = tmp_path / "training/flow/alley/frame_0003.flo"
+    flow_path.parent.mkdir(parents=True)
+    write_flow(flow, flow_path)
+    samples = list_sintel(tmp_path, n_frames=5)
+    assert len(samples) == 1
+    options = {"n_movies": 6, "batch_size": 48, "n_frames": 5, "seed": 0, "size_px": 32}
+    ((movies, flows),) = MotionBatches(**options, published=samples)(0)
+    sparse = torch.isnan(flows).flatten(1).any(dim=1)
+    assert 0 < int(sparse.sum()) < 48
+    for movie, found in zip(movies[sparse].numpy().astype(int), flows[sparse].numpy(), strict=True):
+        known = np.isfinite(found).all(axis=0)
+        assert 0 < known.sum() < known.size
+        # Turns and mirrors change signs and axes of the flow, inversion the grey level, neither where it is.
+        level = movie[2][known]
+        u, v = np.abs(found[:, known])
+        assert any(
+            np.allclose(grey, a + 2 * b, atol=1) for grey in (level, 255 - level) for a, b in ((u, v), (v, u))
+        )
+    with pytest.raises(ValueError, match="at least 64 px"):
+        list(MotionBatches(**{**options, "size_px": 64}, published=samples)(0))
+    with pytest.raises(ValueError, match="samples of 7 frames"):
+        MotionBatches(**{**options, "n_frames": 7}, published=samples)
 
 
 def test_twenty_batches_reduce_the_loss():
