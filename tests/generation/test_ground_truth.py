@@ -42,7 +42,8 @@ FIRST_SEED = 5000
 
 _THROUGH = {"gradient": "full", "stop": 0.6}
 SETTINGS = {
-    "FFA": (30, _THROUGH), "EBA": (300, {}), "PPA": (30, _THROUGH), "VWFA": (300, {}), "food": (30, _THROUGH),
+    "FFA": (30, _THROUGH), "EBA": (300, {"stop": 0.8}), "PPA": (30, _THROUGH), "VWFA": (300, {"stop": 0.8}),
+    "food": (30, _THROUGH),
 }  # fmt: skip
 """Scale and options of each region, as in the pipeline's configuration."""
 
