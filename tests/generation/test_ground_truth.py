@@ -14,7 +14,6 @@ pytest.importorskip("open_clip")
 
 from scipy import stats  # noqa: E402
 
-from neurovis.core import average_repeats  # noqa: E402
 from neurovis.datasets.simulated import (  # noqa: E402
     CATEGORY_OF_REGION,
     compute_true_responses,
@@ -23,6 +22,8 @@ from neurovis.datasets.simulated import (  # noqa: E402
 )
 from neurovis.encoding.ridge import Ridge  # noqa: E402
 from neurovis.encoding.torch_bridge import to_torch  # noqa: E402
+from neurovis.evaluation.encoding import evaluate_encoding  # noqa: E402
+from neurovis.features.cache import join_layers  # noqa: E402
 from neurovis.features.differentiable import make_differentiable  # noqa: E402
 from neurovis.features.open_clip import make_open_clip  # noqa: E402
 from neurovis.features.world_judge import classify_images  # noqa: E402
@@ -34,18 +35,16 @@ from neurovis.generation.views import ViewAverage  # noqa: E402
 from neurovis.stimuli.world import CATEGORIES  # noqa: E402
 from neurovis.stimuli.world_files import make_world  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-N_GUIDING, N_NATURAL, N_SEEDS, N_BEST = 600, 1000, 40, 8
-FIRST_SEED = 5000
+N_GUIDING, N_HELD_OUT, N_NATURAL, N_SEEDS, N_BEST = 700, 100, 1000, 40, 8
+FIRST_SEED = 9100
 """Settings were chosen with other seeds."""
 
-_THROUGH = {"gradient": "full", "stop": 0.6}
-SETTINGS = {
-    "FFA": (30, _THROUGH), "EBA": (300, {"stop": 0.8}), "PPA": (30, _THROUGH), "VWFA": (300, {"stop": 0.8}),
-    "food": (30, _THROUGH),
-}  # fmt: skip
-"""Scale and options of each region, as in the pipeline's configuration."""
+_THROUGH = (30, 4, {"gradient": "full", "stop": 0.6})
+_AFTER = (300, 8, {"stop": 0.8})
+SETTINGS = {"FFA": _THROUGH, "EBA": _AFTER, "PPA": _THROUGH, "VWFA": _AFTER, "food": _THROUGH}
+"""Scale, views and options of each region, as in the pipeline's configuration."""
 
 
 class Cortex:
@@ -56,19 +55,25 @@ class Cortex:
         self.subject = make_subject("01", seed=0)
         world = make_world(folder, n_images=N_GUIDING + N_NATURAL, seed=0)
         guiding, rest = world.stimulus_ids[:N_GUIDING], world.stimulus_ids[N_GUIDING:]
+        held_out = guiding[-N_HELD_OUT:]
+        repeats = {name: 6 if name in set(held_out) else 1 for name in guiding}
+        scenes = world.subset(guiding)
+        betas = simulate_betas(self.subject, scenes, n_repeats=repeats, n_sessions=4, seed=0)
         extractor = make_open_clip("world-clip-resnet", normalise=True)
-        betas = average_repeats(simulate_betas(self.subject, world.subset(guiding), seed=0))
-        features = extractor(world.subset(guiding))["output"]
-        row = {name: number for number, name in enumerate(features["stimulus_id"].values)}
-        order = [row[name] for name in betas["stimulus_id"].values]
-        readout = to_torch(Ridge().fit(features.values[order], betas.values))
+        features = join_layers(extractor(scenes))
+        fitted = evaluate_encoding(features, betas, Ridge(), test_ids=held_out, n_permutations=100, seed=0)
+        self.predicted = fitted.q_values.values <= 0.05
+        readout = to_torch(fitted.encoder)
         network = torch.nn.Sequential(make_differentiable(extractor), readout)
-        self.respond = ViewAverage(network, n_views=4)
-        self.respond_at_length = ViewAverage(network, n_views=16)
+        self.respond = {n_views: ViewAverage(network, n_views=n_views) for n_views in (4, 8, 16)}
         self.natural = compute_true_responses(self.subject, world.subset(rest))
 
     def columns(self, region):
-        return np.flatnonzero(self.subject.table["region"] == region)
+        """Neuroids of a region that the encoder predicts."""
+        return np.flatnonzero((self.subject.table["region"] == region) & self.predicted)
+
+    def prefer(self, region, n_views=4):
+        return RegionObjective(self.respond[n_views], self.columns(region))
 
     def draw(self, objective=None, scale=0.0, n=N_SEEDS, **options):
         """Images (n, h, w, 3) from the seeds of this test."""
@@ -81,7 +86,7 @@ class Cortex:
 
     def rank(self, region, images):
         """The images with the largest predictions, best first."""
-        objective = RegionObjective(self.respond_at_length, self.columns(region))
+        objective = self.prefer(region, n_views=16)
         with torch.no_grad():
             values = objective(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
         return images[values.argsort(descending=True)[:N_BEST].numpy()]
@@ -95,33 +100,47 @@ def cortex(tmp_path_factory):
     return Cortex(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture(scope="module")
+def best(cortex):
+    """Region -> the images of new seeds that the guide predicts best."""
+    return {
+        region: cortex.rank(region, cortex.draw(cortex.prefer(region, n_views), scale, **options))
+        for region, (scale, n_views, options) in SETTINGS.items()
+    }
+
+
+def test_nine_of_ten_images_are_of_their_regions_category(best):
+    shares = {
+        region: (
+            classify_images(images).argmax(axis=1) == CATEGORIES.index(CATEGORY_OF_REGION[region])
+        ).mean()
+        for region, images in best.items()
+    }
+    assert np.mean(list(shares.values())) >= 0.9, shares
+    assert min(shares.values()) >= 0.75, shares
+
+
 @pytest.mark.parametrize("region", SETTINGS)
-def test_a_region_gets_images_of_its_category_that_drive_it(cortex, region):
-    scale, options = SETTINGS[region]
-    objective = RegionObjective(cortex.respond, cortex.columns(region))
-    best = cortex.rank(region, cortex.draw(objective, scale, **options))
-    judged = classify_images(best).argmax(axis=1)
-    assert (judged == CATEGORIES.index(CATEGORY_OF_REGION[region])).mean() >= 0.85
+def test_a_region_truly_prefers_what_was_made_for_it(cortex, best, region):
     natural = cortex.natural[:, cortex.columns(region)].mean(axis=1)
     # The simulated PPA saturates: even the images that drive it most are hardly above the others.
     share = 0.8 if region == "PPA" else 0.93
-    assert cortex.true(best, region).mean() > np.quantile(natural, share)
+    assert cortex.true(best[region], region).mean() > np.quantile(natural, share)
 
 
 def test_a_contrast_leaves_the_preferred_region_and_spares_the_other(cortex):
     """Bodies without faces: the body region above unguided, the face region below what bodies alone do."""
-    preferred, other = (cortex.columns(name) for name in ("EBA", "FFA"))
     free = cortex.draw(n=16)
-    alone = cortex.draw(RegionObjective(cortex.respond, preferred), 300, n=16)
-    contrast = cortex.draw(ContrastObjective(cortex.respond, preferred, other), 300, n=16)
+    alone = cortex.draw(cortex.prefer("EBA"), 300, n=16)
+    against = ContrastObjective(cortex.respond[4], cortex.columns("EBA"), cortex.columns("FFA"))
+    contrast = cortex.draw(against, 300, n=16)
     assert stats.ttest_rel(cortex.true(contrast, "EBA"), cortex.true(free, "EBA")).statistic > 4
     assert stats.ttest_rel(cortex.true(contrast, "FFA"), cortex.true(alone, "FFA")).statistic < -3
 
 
 def test_suppression_and_the_flipped_sign_lower_the_true_response(cortex):
     for region in ("FFA", "food"):
-        objective = RegionObjective(cortex.respond, cortex.columns(region))
-        low, free = cortex.draw(objective, -300, n=16), cortex.draw(n=16)
+        low, free = cortex.draw(cortex.prefer(region), -300, n=16), cortex.draw(n=16)
         assert stats.ttest_rel(cortex.true(low, region), cortex.true(free, region)).statistic < -2
         assert (
             classify_images(low).argmax(axis=1) == CATEGORIES.index(CATEGORY_OF_REGION[region])
