@@ -394,7 +394,10 @@ def _draw(
                 curves.rename(columns={f"{column}_low": "ci_low", f"{column}_high": "ci_high"}),
                 x="scale", y=column, by="objective", scale="symlog", x_label="guidance scale", y_label=label,
             )  # fmt: skip
-            text = f"{label.capitalize()} of all guided images, with 95 % intervals; 0 is unguided."
+            text = (
+                f"{label.capitalize()} of all guided images, with 95 % intervals; 0 is unguided. Scales of "
+                "gradients through the denoiser and past it are not alike."
+            )
             figures.append((f"scale_{column}", axes, f"Guidance scale: {label}", text))
     best = select_best(guided.assign(region=guided["objective"]), share=0.5)
     # Every category that the judge knows about, in the order of the regions.
